@@ -1,0 +1,163 @@
+"""The journal's events, and the state of a run that they add up to."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from kvmwizard.plan.model import Plan
+from kvmwizard.words import Words
+
+
+class EventModel(BaseModel):
+    """The base of every event; `time` is seconds since the epoch."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    time: float
+
+
+class RunBegan(EventModel):
+    """The first event: which plan, by its digest."""
+
+    event: Literal["run-began"] = "run-began"
+    journal_version: Literal[1] = 1
+    digest: str
+    boot_id: str
+
+
+class RunnerStarted(EventModel):
+    """A runner process took the run (again)."""
+
+    event: Literal["runner-started"] = "runner-started"
+    pid: int
+    process_start: int
+    """Field 22 of /proc/PID/stat, clock ticks since boot."""
+    boot_id: str
+
+
+class StepStarted(EventModel):
+    """A step is about to act. `before` is what its conditions observed, one entry a condition."""
+
+    event: Literal["step-started"] = "step-started"
+    step: str
+    attempt: int
+    before: tuple[str, ...]
+    """Each a JSON text, from `observe`."""
+
+
+class StepSkipped(EventModel):
+    """The world already is as the step wants."""
+
+    event: Literal["step-skipped"] = "step-skipped"
+    step: str
+    evidence: Words
+
+
+class StepDone(EventModel):
+    """A step did its work and its conditions hold."""
+
+    event: Literal["step-done"] = "step-done"
+    step: str
+    evidence: Words
+    changes: tuple[str, ...]
+    """The ledger: what is now different from before, each a JSON text that undo understands."""
+
+
+class StepFailed(EventModel):
+    """A step did not bring about its conditions."""
+
+    event: Literal["step-failed"] = "step-failed"
+    step: str
+    returncode: int | None
+    message: Words
+    """What happened, why, and what to do next."""
+    changes: tuple[str, ...]
+
+
+class RootNeeded(EventModel):
+    """No root helper answers: somebody must give the password again."""
+
+    event: Literal["root-needed"] = "root-needed"
+
+
+class RunStopped(EventModel):
+    """Somebody asked the run to stop."""
+
+    event: Literal["run-stopped"] = "run-stopped"
+
+
+class RunEnded(EventModel):
+    """Nothing is left to do: every step is done, skipped, failed or behind a failed one."""
+
+    event: Literal["run-ended"] = "run-ended"
+    good: bool
+
+
+Event = Annotated[
+    RunBegan
+    | RunnerStarted
+    | StepStarted
+    | StepSkipped
+    | StepDone
+    | StepFailed
+    | RootNeeded
+    | RunStopped
+    | RunEnded,
+    Field(discriminator="event"),
+]
+
+
+class StepStatus(StrEnum):
+    """How a step stands."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    SKIPPED = "skipped"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class StepState(BaseModel):
+    """One step of a run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    status: StepStatus = StepStatus.WAITING
+    attempts: int = 0
+    started: float | None = None
+    ended: float | None = None
+    words: Words | None = None
+    """The evidence, or the failure's message."""
+    returncode: int | None = None
+    changes: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+    """What the first attempt's conditions observed: what undo goes back to."""
+
+
+class RunStatus(StrEnum):
+    """How a run stands."""
+
+    RUNNING = "running"
+    NEEDS_ROOT = "needs-root"
+    STOPPED = "stopped"
+    """Asked to; resumable."""
+    INTERRUPTED = "interrupted"
+    """Its runner is gone without a word; resumable."""
+    FAILED = "failed"
+    DONE = "done"
+
+
+class RunState(BaseModel):
+    """All that the journal says, plus whether a runner is alive now."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run_id: str
+    plan: Plan
+    status: RunStatus
+    steps: dict[str, StepState]
+    began: float
+    ended: float | None
+    notice: Words | None = None
+    """As: a torn tail of the journal was left out."""

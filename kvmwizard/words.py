@@ -1,0 +1,77 @@
+"""What a person reads: sentences with named places, translated when they are shown.
+
+The engine says a sentence once, as `Words`, in English with named places; the
+front ends turn it into text in the reader's language with `str()`. What a
+program reads (JSON, the journal, logs) takes `Words.english`, so that output is
+the same under every locale.
+
+Babel extracts the first argument of `say` and `_`, and the first two of
+`say_many` (see babel.cfg).
+"""
+
+import gettext
+from collections.abc import Mapping
+from functools import cache
+
+from pydantic import BaseModel, ConfigDict
+
+from kvmwizard.resources import asset_path
+
+Place = str | int | float
+
+
+class Words(BaseModel):
+    """One sentence: an English template and what stands in its named places.
+
+    `plural` and `count` are set together: `plural` is the template for every
+    count but one, and `count` is itself available as the place `{count}`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    template: str
+    places: dict[str, Place] = {}
+    plural: str | None = None
+    count: int | None = None
+
+    @property
+    def english(self) -> str:
+        """The sentence as written in the source, its places filled."""
+        if self.plural is not None and self.count != 1:
+            return self._filled(self.plural)
+        return self._filled(self.template)
+
+    def __str__(self) -> str:
+        """The sentence in the reader's language."""
+        translations = reader_translations()
+        if self.plural is not None and self.count is not None:
+            return self._filled(translations.ngettext(self.template, self.plural, self.count))
+        # gettext("") answers with the catalogue's header.
+        return self._filled(translations.gettext(self.template)) if self.template else ""
+
+    def _filled(self, template: str) -> str:
+        places: Mapping[str, Place] = self.places
+        if self.count is not None:
+            places = {**places, "count": self.count}
+        return template.format_map(places) if places else template
+
+
+@cache
+def reader_translations() -> gettext.NullTranslations:
+    """The catalogue for LANGUAGE, LC_ALL, LC_MESSAGES or LANG; English where there is none."""
+    return gettext.translation("kvmwizard", localedir=asset_path("locale"), fallback=True)
+
+
+def say(template: str, **places: Place) -> Words:
+    """A sentence for later: `say("{path} is missing", path="/dev/kvm")`."""
+    return Words(template=template, places=places)
+
+
+def say_many(singular: str, plural: str, count: int, **places: Place) -> Words:
+    """A sentence whose form depends on a number, which is its place `{count}`."""
+    return Words(template=singular, plural=plural, count=count, places=places)
+
+
+def _(template: str, **places: Place) -> str:
+    """The sentence in the reader's language, at once; for labels that stay as they are."""
+    return str(say(template, **places))
