@@ -5,7 +5,7 @@ that could not be read is `Unknown`, which is never taken for False.
 """
 
 from enum import StrEnum
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -43,7 +43,7 @@ class Unknown(FactModel):
 
 T = TypeVar("T")
 
-Reading = T | Unknown
+Reading: TypeAlias = T | Unknown
 """A value, or why it is not known."""
 
 
