@@ -1,0 +1,170 @@
+"""Where state is kept, and how a file gets there whole or not at all."""
+
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from platformdirs import user_state_path
+
+from kvmwizard.words import Words, say
+
+PRIVATE_MODE = 0o700
+WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+UNFINISHED_SUFFIX = ".unfinished"
+
+
+class DirectoryRefused(Exception):  # noqa: N818  -- a refusal is an answer, not a fault
+    """A directory that must not hold our state; `words` says which, why, and what to do next."""
+
+    def __init__(self, words: Words) -> None:
+        super().__init__(words.english)
+        self.words = words
+
+
+def state_directory(chosen: Path | None = None) -> Path:
+    """The chosen directory, else the user's own as the XDG base directory specification has it.
+
+    Nothing is made or checked: see `private_directory`. Raises DirectoryRefused
+    for a user without a home directory.
+    """
+    if chosen is not None:
+        return chosen.absolute()
+    directory = user_state_path("kvmwizard")
+    if not directory.is_absolute():
+        raise DirectoryRefused(
+            say("There is no home directory to keep answers in. Name a directory with --state-dir DIRECTORY.")
+        )
+    return directory
+
+
+def private_directory(path: Path) -> Path:
+    """The directory, made with mode 0700 where it is missing, and safe to keep state in.
+
+    An existing directory's mode is left as it is. Raises DirectoryRefused for a
+    link, for somebody else's directory, for one that others may write to, and
+    for one that cannot be made or written to.
+    """
+    try:
+        _make_directory(path)
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise DirectoryRefused(_cannot_use(path, error)) from error
+    try:
+        refusal = _refusal(path, os.fstat(descriptor))
+    finally:
+        os.close(descriptor)
+    if refusal is not None:
+        raise DirectoryRefused(refusal)
+    return path
+
+
+def write_atomically(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Replace a file so that, even after a power cut, it holds the old or the new content whole.
+
+    The mode holds whatever the umask. Raises OSError, the old content then
+    being untouched and nothing left behind.
+    """
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}{UNFINISHED_SUFFIX}")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make names that were made, renamed or removed in a directory outlast a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what killed writers of `path` left beside it; only for who alone may write it."""
+    for unfinished in path.parent.glob(f".{path.name}.*{UNFINISHED_SUFFIX}"):
+        unfinished.unlink(missing_ok=True)
+
+
+def cannot_write(path: Path, error: OSError) -> Words:
+    """The sentence for a file that could not be written."""
+    return say(
+        "{path} cannot be written: {error}. Make room or allow writing there, "
+        "or name another directory with --state-dir DIRECTORY.",
+        path=str(path),
+        error=error.strerror or str(error),
+    )
+
+
+def _make_directory(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(mode=PRIVATE_MODE)
+    except FileExistsError:
+        return
+    # The umask may have taken even our own rights away.
+    path.chmod(PRIVATE_MODE)
+    sync_directory(path.parent)
+
+
+def _refusal(path: Path, status: os.stat_result) -> Words | None:
+    if status.st_uid != os.geteuid():
+        return say(
+            "{path} belongs to the user with id {owner}, and you are the user with id {user}. "
+            "Name a directory of your own with --state-dir DIRECTORY.",
+            path=str(path),
+            owner=status.st_uid,
+            user=os.geteuid(),
+        )
+    if status.st_mode & WRITABLE_BY_OTHERS:
+        return say(
+            "Other users may write to {path}, and could change your answers there. "
+            "Name a directory of your own with --state-dir DIRECTORY.",
+            path=str(path),
+        )
+    if not os.access(path, os.W_OK | os.X_OK, effective_ids=True):
+        return say(
+            "{path} is not writable. Allow writing there, or name another directory with "
+            "--state-dir DIRECTORY.",
+            path=str(path),
+        )
+    return _untrusted_parent(path) if os.geteuid() == 0 else None
+
+
+def _untrusted_parent(path: Path) -> Words | None:
+    """Who owns a directory above could put another in our place: root must not follow."""
+    for parent in path.resolve().parents:
+        status = parent.stat()
+        replaceable = status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX
+        if status.st_uid != 0 or replaceable:
+            return say(
+                "{parent}, in which {path} lies, is not root's alone, so root must not trust what is "
+                "kept there. Name a directory of root's with --state-dir DIRECTORY.",
+                parent=str(parent),
+                path=str(path),
+            )
+    return None
+
+
+def _cannot_use(path: Path, error: OSError) -> Words:
+    if path.is_symlink():
+        return say(
+            "{path} is a symbolic link, and answers are kept in real directories only. "
+            "Name the directory that it leads to with --state-dir DIRECTORY.",
+            path=str(path),
+        )
+    return say(
+        "{path} cannot be used to keep answers in: {error}. Name another directory with "
+        "--state-dir DIRECTORY.",
+        path=str(path),
+        error=error.strerror or str(error),
+    )
