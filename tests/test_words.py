@@ -1,0 +1,67 @@
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from babel.messages.catalog import Catalog, Message
+from babel.messages.mofile import write_mo
+
+from kvmwizard import words
+from kvmwizard.resources import asset_path
+from kvmwizard.words import Words, say, say_many
+from tests.words import TEMPLATE, extracted, template_text
+
+
+def mirrored(message: Message) -> str | tuple[str, ...]:
+    """A translation that is easy to recognise: every sentence in guillemets."""
+    if isinstance(message.id, str):
+        return f"«{message.id}»"
+    return tuple(f"«{form}»" for form in message.id)
+
+
+@pytest.fixture
+def mirror_locale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An assets folder whose catalogue `xx` puts every sentence in guillemets."""
+    catalogue = Catalog(locale="en")
+    for message in extracted():
+        if message.id:
+            catalogue.add(message.id, mirrored(message))
+    folder = tmp_path / "locale" / "xx" / "LC_MESSAGES"
+    folder.mkdir(parents=True)
+    with (folder / "kvmwizard.mo").open("wb") as file:
+        write_mo(file, catalogue)
+    monkeypatch.setenv("LANGUAGE", "xx")
+    monkeypatch.setattr(words, "asset_path", lambda name: tmp_path / name)
+    words.reader_translations.cache_clear()
+    yield tmp_path
+    words.reader_translations.cache_clear()
+
+
+def test_the_template_for_translators_holds_every_sentence() -> None:
+    assert asset_path(TEMPLATE).read_text() == template_text(extracted()), "run: make words"
+
+
+def test_a_sentence_is_translated_when_shown_and_english_for_programs(mirror_locale: Path) -> None:
+    sentence = next(message.id for message in extracted() if isinstance(message.id, str) and message.id)
+    assert str(Words(template=sentence)).startswith("«")
+    assert Words(template=sentence).english == sentence
+
+
+def test_a_sentence_survives_json() -> None:
+    sentence = say("{path} is missing", path="/dev/{kvm}")
+    assert Words.model_validate_json(sentence.model_dump_json()).english == "/dev/{kvm} is missing"
+
+
+@pytest.mark.parametrize(("count", "expected"), [(0, "0 steps"), (1, "1 step"), (2, "2 steps")])
+def test_the_form_follows_the_number(count: int, expected: str) -> None:
+    assert say_many("{count} step", "{count} steps", count).english == expected
+
+
+def test_the_words_are_read_without_any_locale() -> None:
+    program = "from kvmwizard.words import say; print(say('KVM works'))"
+    environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "PYTHONPATH": ":".join(sys.path)}
+    result = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "KVM works\n"
