@@ -1,0 +1,1 @@
+"""The distributions' package managers behind one small protocol."""

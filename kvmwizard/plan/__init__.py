@@ -1,0 +1,1 @@
+"""Facts and answers in, a plan out: pure, and shown before anything is done."""

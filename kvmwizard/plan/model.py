@@ -12,6 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kvmwizard.words import Words
 
+LOCK_SECONDS = 600
+"""How long a package step waits for another package manager to finish."""
+
+PROGRESS_DESCRIPTOR = 3
+"""The descriptor on which a step's command finds its progress file open for appending."""
+
 
 class PlanModel(BaseModel):
     """The base of everything in a plan: frozen and closed."""
@@ -24,17 +30,29 @@ class PlanModel(BaseModel):
 
 
 class PackageListsFresh(PlanModel):
-    """The package manager's lists are younger than `seconds`."""
+    """The package manager's lists are younger than `seconds`, or nothing `wanted` is missing."""
 
     kind: Literal["package-lists-fresh"] = "package-lists-fresh"
     manager: str
     seconds: int
+    wanted: "PackagesInstalled"
+    """What the lists are for: once that is installed, no lists are needed."""
 
 
 class PackagesInstalled(PlanModel):
     """These packages are installed."""
 
     kind: Literal["packages-installed"] = "packages-installed"
+    manager: str
+    names: tuple[str, ...]
+    at_least: dict[str, str] = {}
+    """The version a package must have reached, where one matters."""
+
+
+class PackagesAbsent(PlanModel):
+    """None of these packages is installed."""
+
+    kind: Literal["packages-absent"] = "packages-absent"
     manager: str
     names: tuple[str, ...]
 
@@ -48,10 +66,24 @@ class FileHolds(PlanModel):
     mode: int
 
 
+class FileAbsent(PlanModel):
+    """There is no such file."""
+
+    kind: Literal["file-absent"] = "file-absent"
+    path: str
+
+
 class GroupExists(PlanModel):
     """A group of this name exists."""
 
     kind: Literal["group-exists"] = "group-exists"
+    group: str
+
+
+class GroupAbsent(PlanModel):
+    """No group of this name exists."""
+
+    kind: Literal["group-absent"] = "group-absent"
     group: str
 
 
@@ -63,6 +95,14 @@ class UserInGroup(PlanModel):
     group: str
 
 
+class UserNotInGroup(PlanModel):
+    """The user is not stored as a member of the group, or there is no such group or user."""
+
+    kind: Literal["user-not-in-group"] = "user-not-in-group"
+    user: str
+    group: str
+
+
 class ModuleLoaded(PlanModel):
     """The module is loaded or built in."""
 
@@ -70,19 +110,40 @@ class ModuleLoaded(PlanModel):
     name: str
 
 
+class ModuleUnloaded(PlanModel):
+    """The module is not loaded."""
+
+    kind: Literal["module-unloaded"] = "module-unloaded"
+    name: str
+
+
 class DeviceGroup(PlanModel):
-    """The device belongs to the group and has the mode."""
+    """The device belongs to the group and has the mode.
+
+    Where the device has an access list, the mode's group bits are those of the
+    list's entry for the owning group: chmod and stat show the list's mask
+    there instead (acl(5)).
+    """
 
     kind: Literal["device-group"] = "device-group"
     path: str
     group: str
+    """Its name, or its number where it has no name."""
     mode: int
 
 
 class DeviceAclGrants(PlanModel):
-    """The device's access list gives the user read and write, or the user has them anyway."""
+    """The device's access list gives the user read and write, or their running session has them anyway."""
 
     kind: Literal["device-acl-grants"] = "device-acl-grants"
+    path: str
+    user: str
+
+
+class DeviceAclWithout(PlanModel):
+    """The device's access list does not name the user, or there is no such device."""
+
+    kind: Literal["device-acl-without"] = "device-acl-without"
     path: str
     user: str
 
@@ -97,12 +158,18 @@ class GuestRanAs(PlanModel):
 Condition = Annotated[
     PackageListsFresh
     | PackagesInstalled
+    | PackagesAbsent
     | FileHolds
+    | FileAbsent
     | GroupExists
+    | GroupAbsent
     | UserInGroup
+    | UserNotInGroup
     | ModuleLoaded
+    | ModuleUnloaded
     | DeviceGroup
     | DeviceAclGrants
+    | DeviceAclWithout
     | GuestRanAs,
     Field(discriminator="kind"),
 ]
@@ -118,10 +185,13 @@ class RunCommand(PlanModel):
     argv: tuple[str, ...]
     environment: dict[str, str] = {}
     """Beside PATH and LC_ALL=C."""
+    locks: tuple[str, ...] = ()
+    """Lock files (fcntl) that must be free before it starts, for programs that do not wait for
+    them by themselves; waited for LOCK_SECONDS, with apt's own line about it in the log."""
 
 
 class WriteFile(PlanModel):
-    """Write a whole file atomically, owned by root."""
+    """Write a whole file atomically, owned by root; missing folders are made with mode 0755."""
 
     kind: Literal["write-file"] = "write-file"
     path: str
@@ -136,8 +206,15 @@ class RemoveFile(PlanModel):
     path: str
 
 
+class RemoveEmptyGroup(PlanModel):
+    """Remove a group that a step of ours created; refused while it has members."""
+
+    kind: Literal["remove-empty-group"] = "remove-empty-group"
+    group: str
+
+
 class SetDeviceGroup(PlanModel):
-    """Give the device node to a group, with a mode."""
+    """Give the device node to a group, with a mode; both as in `DeviceGroup`."""
 
     kind: Literal["set-device-group"] = "set-device-group"
     path: str
@@ -146,11 +223,12 @@ class SetDeviceGroup(PlanModel):
 
 
 class GrantDeviceAcl(PlanModel):
-    """Add the user to the device's access list, reading and writing."""
+    """Give the user these permissions in the device's access list."""
 
     kind: Literal["grant-device-acl"] = "grant-device-acl"
     path: str
     user: str
+    permissions: Annotated[str, Field(pattern=r"^[r-][w-]-$")] = "rw-"
 
 
 class RevokeDeviceAcl(PlanModel):
@@ -171,7 +249,14 @@ class RunGuestAs(PlanModel):
 
 
 Action = Annotated[
-    RunCommand | WriteFile | RemoveFile | SetDeviceGroup | GrantDeviceAcl | RevokeDeviceAcl | RunGuestAs,
+    RunCommand
+    | WriteFile
+    | RemoveFile
+    | RemoveEmptyGroup
+    | SetDeviceGroup
+    | GrantDeviceAcl
+    | RevokeDeviceAcl
+    | RunGuestAs,
     Field(discriminator="kind"),
 ]
 
