@@ -1,5 +1,6 @@
 """Where state is kept, and how a file gets there whole or not at all."""
 
+import errno
 import os
 import secrets
 import stat
@@ -41,17 +42,37 @@ def state_directory(chosen: Path | None = None) -> Path:
 def private_directory(path: Path) -> Path:
     """The directory, made with mode 0700 where it is missing, and safe to keep state in.
 
-    An existing directory's mode is left as it is. Raises DirectoryRefused for a
-    link, for somebody else's directory, for one that others may write to, and
-    for one that cannot be made or written to.
+    An existing directory's mode is left as it is. Raises DirectoryRefused as
+    `trusted_directory` does, and for one that cannot be made or written to.
     """
     try:
         _make_directory(path)
+    except OSError as error:
+        raise DirectoryRefused(_cannot_use(path, error)) from error
+    trusted_directory(path)
+    if not os.access(path, os.W_OK | os.X_OK, effective_ids=True):
+        raise DirectoryRefused(
+            say(
+                "{path} is not writable. Allow writing there, or name another directory with "
+                "--state-dir DIRECTORY.",
+                path=str(path),
+            )
+        )
+    return path
+
+
+def trusted_directory(path: Path) -> Path:
+    """The existing directory, in which only this user can have put anything.
+
+    Raises DirectoryRefused for a link, for somebody else's directory, for one
+    that others may write to, and for one that cannot be opened.
+    """
+    try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         raise DirectoryRefused(_cannot_use(path, error)) from error
     try:
-        refusal = _refusal(path, os.fstat(descriptor))
+        refusal = _distrust(path, os.fstat(descriptor))
     finally:
         os.close(descriptor)
     if refusal is not None:
@@ -95,18 +116,21 @@ def remove_unfinished(path: Path) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def cannot_write(path: Path, error: OSError) -> Words:
-    """The sentence for a file that could not be written."""
+def cannot_use(path: Path, error: OSError) -> Words:
+    """The sentence for a file or directory of ours that the system does not let us use."""
     return say(
-        "{path} cannot be written: {error}. Make room or allow writing there, "
-        "or name another directory with --state-dir DIRECTORY.",
+        "{path} cannot be used to keep answers in: {error}. Mend that, or name another directory with "
+        "--state-dir DIRECTORY.",
         path=str(path),
         error=error.strerror or str(error),
     )
 
 
 def _make_directory(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path.parent)) from error
     try:
         path.mkdir(mode=PRIVATE_MODE)
     except FileExistsError:
@@ -116,7 +140,7 @@ def _make_directory(path: Path) -> None:
     sync_directory(path.parent)
 
 
-def _refusal(path: Path, status: os.stat_result) -> Words | None:
+def _distrust(path: Path, status: os.stat_result) -> Words | None:
     if status.st_uid != os.geteuid():
         return say(
             "{path} belongs to the user with id {owner}, and you are the user with id {user}. "
@@ -129,12 +153,6 @@ def _refusal(path: Path, status: os.stat_result) -> Words | None:
         return say(
             "Other users may write to {path}, and could change your answers there. "
             "Name a directory of your own with --state-dir DIRECTORY.",
-            path=str(path),
-        )
-    if not os.access(path, os.W_OK | os.X_OK, effective_ids=True):
-        return say(
-            "{path} is not writable. Allow writing there, or name another directory with "
-            "--state-dir DIRECTORY.",
             path=str(path),
         )
     return _untrusted_parent(path) if os.geteuid() == 0 else None
@@ -162,9 +180,4 @@ def _cannot_use(path: Path, error: OSError) -> Words:
             "Name the directory that it leads to with --state-dir DIRECTORY.",
             path=str(path),
         )
-    return say(
-        "{path} cannot be used to keep answers in: {error}. Name another directory with "
-        "--state-dir DIRECTORY.",
-        path=str(path),
-        error=error.strerror or str(error),
-    )
+    return cannot_use(path, error)
