@@ -57,6 +57,25 @@ def locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def hold_if_free(path: Path) -> int | None:
+    """The descriptor of the file's exclusive lock, or None where somebody has a lock on it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+@cache
+def use(path: Path) -> int:
+    """Share the file's lock with other users, for as long as this process lives."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return descriptor
+
+
 class MachineFolder:
     """One machine's folder, locked as long as its test process lives."""
 
@@ -67,27 +86,22 @@ class MachineFolder:
         with locked(scratch / "machines.lock"):
             _sweep(machines)
             self.path = Path(tempfile.mkdtemp(dir=machines))
-            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            self._lock = hold_if_free(self.path / "lock")
         for name in ("upper", "work", "root"):
             (self.path / name).mkdir()
 
     def remove(self) -> None:
         """Delete it, unless that was done."""
-        if self.path.is_dir():
+        if self._lock is not None:
             shutil.rmtree(self.path)
             os.close(self._lock)
+            self._lock = None
 
 
 def _sweep(machines: Path) -> None:
     """Remove the folders whose lock nobody holds."""
     for left in machines.iterdir():
-        with contextlib.suppress(OSError):
-            descriptor = os.open(left / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(left)
-            except BlockingIOError:
-                continue
-            finally:
-                os.close(descriptor)
+        descriptor = hold_if_free(left / "lock")
+        if descriptor is not None:
+            shutil.rmtree(left)
+            os.close(descriptor)

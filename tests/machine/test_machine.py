@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.machine.layers import ALICE_PASSWORD, BOB_PASSWORD
+from tests.machine.layers import ALICE_PASSWORD, BOB_PASSWORD, Layer
 from tests.machine.machine import ThrowawayMachine
 
 pytestmark = pytest.mark.root
@@ -66,8 +66,8 @@ def test_the_live_kernel_is_out_of_reach(machine: ThrowawayMachine) -> None:
         assert machine.run(["sh", "-c", f"echo never > {knob}"]).returncode != 0
 
 
-def test_without_a_network_nothing_is_reached(machine_base: Path) -> None:
-    with ThrowawayMachine.start([machine_base], network=False) as machine:
+def test_without_a_network_nothing_is_reached(machine_base: Layer) -> None:
+    with ThrowawayMachine.start(machine_base.stack, network=False) as machine:
         assert machine.run(["sh", "-c", "ls /sys/class/net"]).stdout.split() == ["lo"]
         update = machine.run(["apt-get", "update", "-o", "APT::Update::Error-Mode=any"], timeout=120)
         assert update.returncode != 0
@@ -79,9 +79,9 @@ def test_a_command_that_takes_too_long_is_killed(machine: ThrowawayMachine) -> N
     assert "sleep" not in machine.run(["ps", "-e", "-o", "comm"]).stdout.split()
 
 
-def test_dropping_it_ends_everything_quickly(machine_base: Path) -> None:
+def test_dropping_it_ends_everything_quickly(machine_base: Layer) -> None:
     begin = time.monotonic()
-    machine = ThrowawayMachine.start([machine_base])
+    machine = ThrowawayMachine.start(machine_base.stack)
     started = time.monotonic() - begin
     machine.do(["sh", "-c", "setsid sleep 1000 > /dev/null 2>&1 &"])
     folder = machine.folder.path
@@ -93,17 +93,17 @@ def test_dropping_it_ends_everything_quickly(machine_base: Path) -> None:
     assert str(folder) not in mounts
 
 
-def test_a_killed_test_process_leaves_no_machine_behind(machine_base: Path) -> None:
+def test_a_killed_test_process_leaves_no_machine_behind(machine_base: Layer) -> None:
     script = (
         "import pathlib, sys, time\n"
         "from tests.machine.machine import ThrowawayMachine\n"
-        "machine = ThrowawayMachine.start([pathlib.Path(sys.argv[1])])\n"
+        "machine = ThrowawayMachine.start([pathlib.Path(each) for each in sys.argv[1:]])\n"
         "machine.popen(['sleep', '1000'])\n"
         "print(machine.folder.path, machine._holder.pid, flush=True)\n"
         "time.sleep(600)\n"
     )
     tests = subprocess.Popen(
-        [sys.executable, "-c", script, str(machine_base)],
+        [sys.executable, "-c", script, *map(str, machine_base.stack)],
         stdout=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parents[2],
@@ -118,5 +118,5 @@ def test_a_killed_test_process_leaves_no_machine_behind(machine_base: Path) -> N
         time.sleep(0.05)
     else:
         pytest.fail("the machine outlived its tests")
-    ThrowawayMachine.start([machine_base]).drop()
+    ThrowawayMachine.start(machine_base.stack).drop()
     assert not Path(folder).exists()
