@@ -1,6 +1,17 @@
 """QEMU binaries that are already here."""
 
-from kvmwizard.host.reading import FactModel, Reading
+import os
+import re
+
+from kvmwizard.host.host import Host
+from kvmwizard.host.parsing import not_understood, version_number
+from kvmwizard.host.reading import FactModel, Reading, Unknown
+from kvmwizard.host.recording import CommandOutput
+
+USUAL_DIRECTORIES = ("/usr/bin", "/usr/local/bin", "/usr/libexec", "/usr/local/libexec", "/bin")
+SYSTEM_EMULATOR = re.compile(r"qemu-system-([a-z0-9_]+)")
+HOST_EMULATORS = ("qemu-kvm",)
+"""Emulators for guests of the host's own architecture (RHEL has no other)."""
 
 
 class QemuBinary(FactModel):
@@ -20,3 +31,60 @@ class QemuFacts(FactModel):
     """qemu-system-*, qemu-kvm and /usr/libexec/qemu-kvm (RHEL); one entry a real file."""
     image_tool: Reading[str | None]
     """The path of qemu-img."""
+
+
+def read_qemu(host: Host, architecture: str) -> QemuFacts:
+    """All emulators that are here; `architecture` is the host's."""
+    directories = _directories(host)
+    found: dict[str, tuple[str, str]] = {}
+    for directory in directories:
+        names = host.list_directory(directory)
+        for name in names if isinstance(names, tuple) else ():
+            guests = _guests_of(name, architecture)
+            path = f"{directory}/{name}"
+            if guests and host.is_program(path):
+                _keep(found, host.real_path(path), path, guests)
+    return QemuFacts(
+        binaries=_with_versions(host, sorted(found.values())),
+        image_tool=next((path for each in directories if host.is_program(path := f"{each}/qemu-img")), None),
+    )
+
+
+def _keep(found: dict[str, tuple[str, str]], real: str, path: str, guests: str) -> None:
+    """One entry a real file, under the name that says its architecture where it has several."""
+    if real not in found or (
+        path.rpartition("/")[2] not in HOST_EMULATORS and found[real][0].endswith("qemu-kvm")
+    ):
+        found[real] = (path, guests)
+
+
+def _directories(host: Host) -> tuple[str, ...]:
+    searched = os.environ.get("PATH", "").split(":") if host.live else []
+    packages = host.list_directory("/opt")
+    optional = [f"/opt/{name}/bin" for name in packages] if isinstance(packages, tuple) else []
+    wanted = (*USUAL_DIRECTORIES, *optional, *(each for each in searched if each.startswith("/")))
+    return tuple(dict.fromkeys(each.rstrip("/") for each in wanted))
+
+
+def _guests_of(name: str, architecture: str) -> str | None:
+    if name in HOST_EMULATORS:
+        return architecture
+    found = SYSTEM_EMULATOR.fullmatch(name)
+    return found[1] if found else None
+
+
+def _with_versions(host: Host, binaries: list[tuple[str, str]]) -> tuple[QemuBinary, ...]:
+    outputs = host.run_all([(path, "--version") for path, _ in binaries])
+    return tuple(
+        QemuBinary(path=path, architecture=guests, version=read_version(output, path))
+        for (path, guests), output in zip(binaries, outputs, strict=True)
+    )
+
+
+def read_version(output: CommandOutput | None | Unknown, path: str) -> Reading[str]:
+    """The version in what a program printed, or why there is none."""
+    if isinstance(output, Unknown):
+        return output
+    if output is None:
+        return not_understood("it could not be started", path)
+    return version_number(output.output) or not_understood(output.output, path)
