@@ -1,13 +1,47 @@
 """What the person decided: one model a page, and every rule about an answer."""
 
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from kvmwizard.host.facts import Facts
+from kvmwizard.host.host import Host
+from kvmwizard.host.identity import stored_identity
+from kvmwizard.host.modules import ModuleState
+from kvmwizard.host.processor import VirtualizationExtension
+from kvmwizard.host.qemu import QemuBinary
+from kvmwizard.host.reading import Unknown, known
+from kvmwizard.host.recording import CommandOutput
+from kvmwizard.words import Words, say
 
 PACKAGE_NAME = r"^[A-Za-z0-9][A-Za-z0-9+._:~-]*$"
 USER_NAME = r"^[a-z_][a-z0-9_.-]*\$?$"
 MODULE_NAME = r"^[a-z0-9_]+$"
 ABSOLUTE_PATH = r"^/[^\x00-\x1f]*$"
+EMULATOR_VERSION = r"QEMU (PC )?emulator version \d"
+"""How every QEMU begins its answer to --version; "PC" until 2.8 (vl.c)."""
+
+EMULATOR_ARCHITECTURES = {"ppc64le": "ppc64", "i686": "i386"}
+"""Where QEMU's name for an architecture is not the kernel's."""
+
+NO_PACKAGE_MANAGER = say(
+    "No package manager that the wizard knows is here, so it cannot install from the distribution. "
+    "Keep the running kernel, and choose a QEMU that is already here."
+)
+
+
+def without_repeats(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names, each given once; a ValidationError of type `repeated` otherwise."""
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise PydanticCustomError("repeated", "given twice: {names}", {"names": ", ".join(repeated)})
+    return names
 
 
 class AnswerModel(BaseModel):
@@ -47,7 +81,9 @@ class KernelAnswer(AnswerModel):
 class KernelOptionsAnswer(AnswerModel):
     """What the kernel shall do for guests."""
 
-    modules: tuple[Annotated[str, Field(pattern=MODULE_NAME)], ...] = ()
+    modules: Annotated[
+        tuple[Annotated[str, Field(pattern=MODULE_NAME)], ...], AfterValidator(without_repeats)
+    ] = ()
     """Modules to load now and at every boot, in this order."""
     nested: bool | None = None
     """Guests that run guests: on, off, or as it is."""
@@ -80,7 +116,7 @@ QemuExtra = Literal["image-tools", "uefi-firmware", "libvirt"]
 class QemuOptionsAnswer(AnswerModel):
     """What is installed beside QEMU; only for the distribution's package."""
 
-    extras: tuple[QemuExtra, ...] = ("image-tools",)
+    extras: Annotated[tuple[QemuExtra, ...], AfterValidator(without_repeats)] = ("image-tools",)
 
 
 class AccessAnswer(AnswerModel):
@@ -100,3 +136,223 @@ class Answers(AnswerModel):
     qemu: QemuAnswer | None = None
     qemu_options: QemuOptionsAnswer | None = None
     access: AccessAnswer | None = None
+
+
+@dataclass(frozen=True)
+class AnswerProblem:
+    """An answer that cannot be carried out on this machine; `words` says why and what to do."""
+
+    page: str
+    """The page's field of `Answers`, as `access`."""
+    field: str
+    """The field of that page's answer, as `user`."""
+    words: Words
+
+
+def proposed_answers(facts: Facts) -> Answers:
+    """A good default for every page of this machine."""
+    return completed_answers(Answers(), facts)
+
+
+def completed_answers(answers: Answers, facts: Facts) -> Answers:
+    """The answers, with what has not been answered as it is proposed for this machine."""
+    qemu = answers.qemu or QemuAnswer(qemu=_proposed_qemu(facts))
+    return Answers(
+        welcome=answers.welcome or WelcomeAnswer(),
+        kernel=answers.kernel or KernelAnswer(),
+        kernel_options=answers.kernel_options or KernelOptionsAnswer(modules=_proposed_modules(facts)),
+        qemu=qemu,
+        qemu_options=answers.qemu_options or _proposed_qemu_options(qemu),
+        access=answers.access or _proposed_access(facts),
+    )
+
+
+def answer_problems(answers: Answers, facts: Facts) -> tuple[AnswerProblem, ...]:
+    """What of the answers this machine cannot do; empty where all can be carried out.
+
+    On the live machine it asks the user database, and a QEMU that was not found
+    by itself for its version, which may take seconds.
+    """
+    return (
+        *_kernel_problems(answers, facts),
+        *_module_problems(answers, facts),
+        *_iommu_problems(answers, facts),
+        *_qemu_problems(answers, facts),
+        *_access_problems(answers, facts),
+    )
+
+
+def iommu_obstacle(facts: Facts) -> Words | None:
+    """Why the wizard cannot turn the IOMMU on at this machine's kernel command line; None where it can."""
+    if facts.processor.architecture != "x86_64":
+        return say("The IOMMU can be turned on by the wizard on x86-64 alone.")
+    if facts.iommu.tables == ():
+        return say(
+            "The firmware gives no IOMMU. Turn on VT-d or AMD-Vi in the firmware's setup, then check again."
+        )
+    distribution = facts.distribution
+    debian_family = "debian" in (distribution.id, *distribution.like)
+    if not debian_family or known(distribution.boot_loader, "") != "grub":
+        return say(
+            "The wizard can change the kernel command line only of GRUB as Debian and Ubuntu set it up. "
+            "Add intel_iommu=on (Intel) to your boot loader's kernel command line yourself."
+        )
+    return None
+
+
+def native_emulators(facts: Facts) -> tuple[QemuBinary, ...]:
+    """The QEMUs here that run guests of this machine's own architecture, which alone can use KVM."""
+    architecture = EMULATOR_ARCHITECTURES.get(facts.processor.architecture, facts.processor.architecture)
+    binaries = known(facts.qemu.binaries, ())
+    return tuple(binary for binary in binaries if binary.architecture == architecture)
+
+
+def _proposed_modules(facts: Facts) -> tuple[str, ...]:
+    """Those that guests here profit from, and that a command would load."""
+    if facts.modules.loadable is False:
+        return ()
+    wanted = (_processor_module(facts), "vhost_net", "tun")
+    return tuple(name for name in wanted if _module_state(facts, name) is ModuleState.AVAILABLE)
+
+
+def _processor_module(facts: Facts) -> str:
+    """The module that makes KVM work on this processor; its dependencies come with it."""
+    if facts.processor.architecture.startswith("ppc64"):
+        return "kvm_hv"
+    by_extension = {
+        VirtualizationExtension.VMX: "kvm_intel",
+        VirtualizationExtension.SVM: "kvm_amd",
+        VirtualizationExtension.NONE: "kvm_pvm",
+    }
+    extension = facts.processor.extension
+    return "kvm" if isinstance(extension, Unknown) else by_extension.get(extension, "kvm")
+
+
+def _module_state(facts: Facts, name: str) -> ModuleState | Unknown | None:
+    module = facts.modules.modules.get(name)
+    return None if module is None else module.state
+
+
+def _proposed_qemu(facts: Facts) -> DistributionQemu | LocalQemu:
+    """A QEMU that is here and says its version, before installing one."""
+    for binary in native_emulators(facts):
+        if not isinstance(binary.version, Unknown):
+            return LocalQemu(path=binary.path)
+    return DistributionQemu()
+
+
+def _proposed_qemu_options(qemu: QemuAnswer) -> QemuOptionsAnswer:
+    return QemuOptionsAnswer() if qemu.qemu.source == "distribution" else QemuOptionsAnswer(extras=())
+
+
+def _proposed_access(facts: Facts) -> AccessAnswer:
+    """The person; for root who came by no sudo, the machine's only ordinary account."""
+    person = facts.users.person or "root"
+    ordinary = [account.name for account in known(facts.users.accounts, ()) if account.id != 0]
+    return AccessAnswer(user=ordinary[0] if person == "root" and len(ordinary) == 1 else person)
+
+
+def _kernel_problems(answers: Answers, facts: Facts) -> Iterator[AnswerProblem]:
+    kernel = answers.kernel
+    if kernel is not None and kernel.kernel.source == "distribution" and not _package_manager(facts):
+        yield AnswerProblem("kernel", "kernel", NO_PACKAGE_MANAGER)
+
+
+def _module_problems(answers: Answers, facts: Facts) -> Iterator[AnswerProblem]:
+    if answers.kernel_options is None:
+        return
+    for name in answers.kernel_options.modules:
+        state = _module_state(facts, name)
+        if state is None:
+            yield AnswerProblem(
+                "kernel_options",
+                "modules",
+                say(
+                    "The module {name} is not one that the wizard loads. Choose from: {known}.",
+                    name=name,
+                    known=", ".join(sorted(facts.modules.modules)),
+                ),
+            )
+        elif state is ModuleState.ABSENT and not _new_kernel(answers):
+            yield AnswerProblem(
+                "kernel_options",
+                "modules",
+                say(
+                    "The running kernel has no module {name}. Leave it out, or choose another kernel.",
+                    name=name,
+                ),
+            )
+
+
+def _new_kernel(answers: Answers) -> bool:
+    return answers.kernel is not None and answers.kernel.kernel.source != "keep"
+
+
+def _iommu_problems(answers: Answers, facts: Facts) -> Iterator[AnswerProblem]:
+    if answers.kernel_options is not None and answers.kernel_options.iommu:
+        obstacle = iommu_obstacle(facts)
+        if obstacle is not None:
+            yield AnswerProblem("kernel_options", "iommu", obstacle)
+
+
+def _qemu_problems(answers: Answers, facts: Facts) -> Iterator[AnswerProblem]:
+    if answers.qemu is None:
+        return
+    qemu = answers.qemu.qemu
+    if isinstance(qemu, LocalQemu):
+        problem = _emulator_problem(qemu.path, facts)
+        if problem is not None:
+            yield AnswerProblem("qemu", "qemu", problem)
+    elif not _package_manager(facts):
+        yield AnswerProblem("qemu", "qemu", NO_PACKAGE_MANAGER)
+
+
+def _emulator_problem(path: str, facts: Facts) -> Words | None:
+    """Why the program cannot run guests under KVM here; None where it can."""
+    found = {binary.path for binary in known(facts.qemu.binaries, ())}
+    usable = {binary.path for binary in native_emulators(facts)}
+    if path in usable or (facts.live and os.path.realpath(path) in usable):
+        return None
+    if path in found:
+        return say(
+            "{path} runs guests of another architecture than this machine's, which KVM cannot help. "
+            "Choose a QEMU for {architecture}.",
+            path=path,
+            architecture=facts.processor.architecture,
+        )
+    if not facts.live:
+        return say("There is no QEMU {path} on the recorded machine.", path=path)
+    if not Path(path).is_file():
+        return say("There is no program {path}. Give the path of a QEMU that is here.", path=path)
+    if not os.access(path, os.X_OK):
+        return say("{path} may not be executed. Give the path of a QEMU that may.", path=path)
+    answer = Host().run((path, "--version"))
+    if isinstance(answer, CommandOutput) and re.match(EMULATOR_VERSION, answer.output):
+        return None
+    return say("{path} does not say that it is a QEMU when asked for its version.", path=path)
+
+
+def _access_problems(answers: Answers, facts: Facts) -> Iterator[AnswerProblem]:
+    if answers.access is None:
+        return
+    problem = user_problem(answers.access.user, facts)
+    if problem is not None:
+        yield AnswerProblem("access", "user", problem)
+
+
+def user_problem(name: str, facts: Facts) -> Words | None:
+    """Why guests cannot be for this user: there is no such account; None where there is."""
+    if facts.users.account(name) is not None or (facts.live and stored_identity(name) is not None):
+        return None
+    accounts = known(facts.users.accounts, ())
+    if not accounts:
+        return say("There is no user {name} on this machine.", name=name)
+    return say(
+        "There is no user {name} on this machine. Those who log in here are: {users}.",
+        name=name,
+        users=", ".join(account.name for account in accounts),
+    )
+
+
+def _package_manager(facts: Facts) -> str | None:
+    return known(facts.distribution.package_manager, None)
