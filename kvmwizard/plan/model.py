@@ -12,12 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kvmwizard.words import Words
 
-LOCK_SECONDS = 600
-"""How long a package step waits for another package manager to finish."""
-
-PROGRESS_DESCRIPTOR = 3
-"""The descriptor on which a step's command finds its progress file open for appending."""
-
 
 class PlanModel(BaseModel):
     """The base of everything in a plan: frozen and closed."""
@@ -187,7 +181,9 @@ class RunCommand(PlanModel):
     """Beside PATH and LC_ALL=C."""
     locks: tuple[str, ...] = ()
     """Lock files (fcntl) that must be free before it starts, for programs that do not wait for
-    them by themselves; waited for LOCK_SECONDS, with apt's own line about it in the log."""
+    them by themselves; waited for at most packages.protocol.LOCK_SECONDS, and meanwhile the log
+    says what apt would say of it.
+    """
 
 
 class WriteFile(PlanModel):
@@ -299,6 +295,8 @@ class Plan(PlanModel):
     """The kernel to be running after a restart, where the plan installs one."""
     notes: tuple[Words, ...] = ()
     """What the person should know before agreeing."""
+    only_shown: Words | None = None
+    """Why this plan can be looked at but not carried out; None where it can."""
     steps: tuple[Step, ...]
 
     def step(self, step_id: str) -> Step:

@@ -1,0 +1,77 @@
+"""What a step changed: the entries of the ledger from which undo is made."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from kvmwizard.plan.model import PlanModel
+
+
+class PackagesAdded(PlanModel):
+    """Packages that were not installed before, those that came along included."""
+
+    kind: Literal["packages-added"] = "packages-added"
+    manager: str
+    names: tuple[str, ...]
+
+
+class FileWritten(PlanModel):
+    """A file that was not there before (`previous_text` is None) or said something else."""
+
+    kind: Literal["file-written"] = "file-written"
+    path: str
+    previous_text: str | None
+    previous_mode: int | None
+
+
+class GroupCreated(PlanModel):
+    """A group that did not exist before."""
+
+    kind: Literal["group-created"] = "group-created"
+    group: str
+
+
+class MemberAdded(PlanModel):
+    """A user who was not in the group before."""
+
+    kind: Literal["member-added"] = "member-added"
+    user: str
+    group: str
+
+
+class ModuleInserted(PlanModel):
+    """A module that was not loaded before."""
+
+    kind: Literal["module-inserted"] = "module-inserted"
+    name: str
+
+
+class DeviceGiven(PlanModel):
+    """A device node whose group or mode was another."""
+
+    kind: Literal["device-given"] = "device-given"
+    path: str
+    previous_group: str
+    previous_mode: int
+
+
+class AclGranted(PlanModel):
+    """A user's entry in a device's access list; `previous` is None where there was none."""
+
+    kind: Literal["acl-granted"] = "acl-granted"
+    path: str
+    user: str
+    previous: str | None
+
+
+Change = Annotated[
+    PackagesAdded | FileWritten | GroupCreated | MemberAdded | ModuleInserted | DeviceGiven | AclGranted,
+    Field(discriminator="kind"),
+]
+
+_CHANGE: TypeAdapter[Change] = TypeAdapter(Change)
+
+
+def parse_change(text: str) -> Change:
+    """The change from its JSON text. Raises ValidationError where it is none."""
+    return _CHANGE.validate_json(text)

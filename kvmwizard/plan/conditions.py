@@ -1,0 +1,298 @@
+"""Judges what was observed: does a condition hold, by what evidence, and what has changed since.
+
+Pure. `run.observe` looks at the world and gives the JSON text of the model in
+`plan.observed` that belongs to the condition's kind.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from kvmwizard.packages.managers import MANAGERS
+from kvmwizard.plan import changes, model
+from kvmwizard.plan.observed import (
+    ObservedDevice,
+    ObservedDeviceAccess,
+    ObservedFile,
+    ObservedGroup,
+    ObservedGuest,
+    ObservedLists,
+    ObservedMembership,
+    ObservedModule,
+    ObservedPackages,
+)
+from kvmwizard.words import Words, say, say_many
+
+READ_AND_WRITE = "rw"
+DEVICE_PERMISSION_BITS = 0o777
+
+
+def holds(condition: model.Condition, observed: str) -> bool:
+    """Whether the condition holds. Raises ValidationError where `observed` is not of its kind."""
+    kind = _KINDS[condition.kind]
+    return kind.holds(condition, kind.observed.model_validate_json(observed))
+
+
+def evidence(condition: model.Condition, observed: str) -> Words:
+    """What shows that the condition holds, or what was found instead."""
+    kind = _KINDS[condition.kind]
+    return kind.evidence(condition, kind.observed.model_validate_json(observed))
+
+
+def changes_between(condition: model.Condition, before: str, after: str) -> tuple[str, ...]:
+    """What is now different from before, each the JSON text of a `Change`; empty where nothing is."""
+    kind = _KINDS[condition.kind]
+    found = kind.changes(
+        condition, kind.observed.model_validate_json(before), kind.observed.model_validate_json(after)
+    )
+    return tuple(change.model_dump_json() for change in found)
+
+
+def missing_packages(condition: model.PackagesInstalled, installed: dict[str, str]) -> tuple[str, ...]:
+    """The packages that are not installed, or older than the condition asks for."""
+    compare = MANAGERS[condition.manager].compare_versions
+    return tuple(
+        name
+        for name in condition.names
+        if name not in installed
+        or (name in condition.at_least and compare(installed[name], condition.at_least[name]) < 0)
+    )
+
+
+# Packages
+
+
+def _lists_hold(condition: model.PackageListsFresh, observed: ObservedLists) -> bool:
+    fresh = observed.age_seconds is not None and observed.age_seconds <= condition.seconds
+    return fresh or not observed.missing
+
+
+def _lists_evidence(_: model.PackageListsFresh, observed: ObservedLists) -> Words:
+    if not observed.missing:
+        return say("nothing has to be installed")
+    if observed.age_seconds is None:
+        return say("there are no package lists yet")
+    hours = round(observed.age_seconds / 3600)
+    return say_many(
+        "the package lists are {count} hour old", "the package lists are {count} hours old", hours
+    )
+
+
+def _packages_evidence(condition: model.PackagesInstalled, observed: ObservedPackages) -> Words:
+    missing = missing_packages(condition, observed.installed)
+    if missing:
+        return say("not installed, or too old: {packages}", packages=", ".join(missing))
+    present = ", ".join(f"{name} {observed.installed[name]}" for name in condition.names)
+    return say("installed: {packages}", packages=present)
+
+
+def _packages_changes(
+    condition: model.PackagesInstalled, before: ObservedPackages, after: ObservedPackages
+) -> tuple[changes.Change, ...]:
+    added = tuple(sorted(set(after.installed) - set(before.installed)))
+    return (changes.PackagesAdded(manager=condition.manager, names=added),) if added else ()
+
+
+def _absent_packages_evidence(condition: model.PackagesAbsent, observed: ObservedPackages) -> Words:
+    left = [name for name in condition.names if name in observed.installed]
+    if left:
+        return say("still installed: {packages}", packages=", ".join(left))
+    return say("none of these packages is installed")
+
+
+# Files
+
+
+def _file_holds(condition: model.FileHolds, observed: ObservedFile) -> bool:
+    return (observed.text, observed.mode, observed.owner_id) == (condition.text, condition.mode, 0)
+
+
+def _file_evidence(condition: model.FileHolds, observed: ObservedFile) -> Words:
+    if not observed.exists:
+        return say("{path} does not exist", path=condition.path)
+    if _file_holds(condition, observed):
+        return say("{path} says so already", path=condition.path)
+    return say("{path} has another text, mode or owner", path=condition.path)
+
+
+def _file_changes(
+    condition: model.FileHolds, before: ObservedFile, after: ObservedFile
+) -> tuple[changes.Change, ...]:
+    unrestorable = before.exists and before.text is None
+    if before == after or not after.exists or unrestorable:
+        return ()
+    return (changes.FileWritten(path=condition.path, previous_text=before.text, previous_mode=before.mode),)
+
+
+def _absent_file_evidence(condition: model.FileAbsent, observed: ObservedFile) -> Words:
+    if observed.exists:
+        return say("{path} is still there", path=condition.path)
+    return say("{path} does not exist", path=condition.path)
+
+
+# Groups
+
+
+def _group_evidence(condition: model.GroupExists | model.GroupAbsent, observed: ObservedGroup) -> Words:
+    if observed.exists and observed.id is not None:
+        return say("the group {group} exists, with the number {id}", group=condition.group, id=observed.id)
+    return say("there is no group {group}", group=condition.group)
+
+
+def _group_changes(
+    condition: model.GroupExists, before: ObservedGroup, after: ObservedGroup
+) -> tuple[changes.Change, ...]:
+    return (changes.GroupCreated(group=condition.group),) if after.exists and not before.exists else ()
+
+
+def _membership_evidence(
+    condition: model.UserInGroup | model.UserNotInGroup, observed: ObservedMembership
+) -> Words:
+    if condition.group in observed.groups:
+        return say("{user} is in the group {group}", user=condition.user, group=condition.group)
+    return say("{user} is not in the group {group}", user=condition.user, group=condition.group)
+
+
+def _membership_changes(
+    condition: model.UserInGroup, before: ObservedMembership, after: ObservedMembership
+) -> tuple[changes.Change, ...]:
+    joined = condition.group in after.groups and condition.group not in before.groups
+    return (changes.MemberAdded(user=condition.user, group=condition.group),) if joined else ()
+
+
+# Modules
+
+
+def _module_evidence(condition: model.ModuleLoaded | model.ModuleUnloaded, observed: ObservedModule) -> Words:
+    if observed.state == "built-in":
+        return say("{module} is built into the kernel", module=condition.name)
+    if observed.state == "loaded":
+        return say("the module {module} is loaded", module=condition.name)
+    return say("the module {module} is not loaded", module=condition.name)
+
+
+def _module_changes(
+    condition: model.ModuleLoaded, before: ObservedModule, after: ObservedModule
+) -> tuple[changes.Change, ...]:
+    loaded = before.state == "absent" and after.state == "loaded"
+    return (changes.ModuleInserted(name=condition.name),) if loaded else ()
+
+
+# The device
+
+
+def _device_evidence(condition: model.DeviceGroup, observed: ObservedDevice) -> Words:
+    if not observed.exists or observed.group is None or observed.mode is None:
+        return say("{path} does not exist", path=condition.path)
+    return say(
+        "{path} belongs to the group {group}, mode {mode}",
+        path=condition.path,
+        group=observed.group,
+        mode=f"{observed.mode:04o}",
+    )
+
+
+def _device_changes(
+    condition: model.DeviceGroup, before: ObservedDevice, after: ObservedDevice
+) -> tuple[changes.Change, ...]:
+    if before == after or before.group is None or before.mode is None:
+        return ()
+    return (changes.DeviceGiven(path=condition.path, previous_group=before.group, previous_mode=before.mode),)
+
+
+def _access_holds(_: model.DeviceAclGrants, observed: ObservedDeviceAccess) -> bool:
+    return observed.anyway or (observed.entry or "").startswith(READ_AND_WRITE)
+
+
+def _access_evidence(
+    condition: model.DeviceAclGrants | model.DeviceAclWithout, observed: ObservedDeviceAccess
+) -> Words:
+    if not observed.exists:
+        return say("{path} does not exist", path=condition.path)
+    if observed.entry is not None:
+        return say(
+            "the access list of {path} gives {user} {permissions}",
+            path=condition.path,
+            user=condition.user,
+            permissions=observed.entry,
+        )
+    if observed.anyway:
+        return say("{user} may use {path} already", path=condition.path, user=condition.user)
+    return say("the access list of {path} does not name {user}", path=condition.path, user=condition.user)
+
+
+def _access_changes(
+    condition: model.DeviceAclGrants, before: ObservedDeviceAccess, after: ObservedDeviceAccess
+) -> tuple[changes.Change, ...]:
+    if before.entry == after.entry:
+        return ()
+    return (changes.AclGranted(path=condition.path, user=condition.user, previous=before.entry),)
+
+
+# The guest
+
+
+def _guest_evidence(condition: model.GuestRanAs, observed: ObservedGuest) -> Words:
+    if observed.ran:
+        return say("a guest ran as {user}", user=condition.user)
+    return say("only running a guest as {user} can show it", user=condition.user)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """How one kind of condition is judged. Any: each entry's functions take its own types."""
+
+    observed: type[model.PlanModel]
+    holds: Callable[[Any, Any], bool]
+    evidence: Callable[[Any, Any], Words]
+    changes: Callable[[Any, Any, Any], tuple[changes.Change, ...]] = lambda *_: ()
+
+
+_KINDS: dict[str, _Kind] = {
+    "package-lists-fresh": _Kind(ObservedLists, _lists_hold, _lists_evidence),
+    "packages-installed": _Kind(
+        ObservedPackages,
+        lambda condition, observed: not missing_packages(condition, observed.installed),
+        _packages_evidence,
+        _packages_changes,
+    ),
+    "packages-absent": _Kind(
+        ObservedPackages,
+        lambda condition, observed: not set(condition.names) & set(observed.installed),
+        _absent_packages_evidence,
+    ),
+    "file-holds": _Kind(ObservedFile, _file_holds, _file_evidence, _file_changes),
+    "file-absent": _Kind(ObservedFile, lambda _, observed: not observed.exists, _absent_file_evidence),
+    "group-exists": _Kind(
+        ObservedGroup, lambda _, observed: observed.exists, _group_evidence, _group_changes
+    ),
+    "group-absent": _Kind(ObservedGroup, lambda _, observed: not observed.exists, _group_evidence),
+    "user-in-group": _Kind(
+        ObservedMembership,
+        lambda condition, observed: condition.group in observed.groups,
+        _membership_evidence,
+        _membership_changes,
+    ),
+    "user-not-in-group": _Kind(
+        ObservedMembership,
+        lambda condition, observed: condition.group not in observed.groups,
+        _membership_evidence,
+    ),
+    "module-loaded": _Kind(
+        ObservedModule, lambda _, observed: observed.state != "absent", _module_evidence, _module_changes
+    ),
+    "module-unloaded": _Kind(
+        ObservedModule, lambda _, observed: observed.state == "absent", _module_evidence
+    ),
+    "device-group": _Kind(
+        ObservedDevice,
+        lambda condition, observed: (observed.group, observed.mode) == (condition.group, condition.mode),
+        _device_evidence,
+        _device_changes,
+    ),
+    "device-acl-grants": _Kind(ObservedDeviceAccess, _access_holds, _access_evidence, _access_changes),
+    "device-acl-without": _Kind(
+        ObservedDeviceAccess, lambda _, observed: observed.entry is None, _access_evidence
+    ),
+    "guest-ran-as": _Kind(ObservedGuest, lambda _, observed: observed.ran, _guest_evidence),
+}
