@@ -116,11 +116,11 @@ def remove_unfinished(path: Path) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def cannot_use(path: Path, error: OSError) -> Words:
-    """The sentence for a file or directory of ours that the system does not let us use."""
+def cannot_write(path: Path, error: OSError) -> Words:
+    """The sentence for a file or directory of ours that the system does not let us read or write."""
     return say(
-        "{path} cannot be used to keep answers in: {error}. Mend that, or name another directory with "
-        "--state-dir DIRECTORY.",
+        "{path} cannot be used: {error}. Make room or allow reading and writing there, or name another "
+        "directory with --state-dir DIRECTORY.",
         path=str(path),
         error=error.strerror or str(error),
     )
@@ -180,4 +180,4 @@ def _cannot_use(path: Path, error: OSError) -> Words:
             "Name the directory that it leads to with --state-dir DIRECTORY.",
             path=str(path),
         )
-    return cannot_use(path, error)
+    return cannot_write(path, error)

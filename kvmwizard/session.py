@@ -22,7 +22,7 @@ from kvmwizard.answers import Answers
 from kvmwizard.paths import (
     WRITABLE_BY_OTHERS,
     DirectoryRefused,
-    cannot_use,
+    cannot_write,
     private_directory,
     remove_unfinished,
     sync_directory,
@@ -280,4 +280,4 @@ def _cannot_use(path: Path, error: OSError) -> Words:
             "Move it away and start again.",
             path=str(path),
         )
-    return cannot_use(path, error)
+    return cannot_write(path, error)

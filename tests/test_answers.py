@@ -3,6 +3,7 @@
 import os
 import pwd
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -191,7 +192,7 @@ def test_an_absent_module_is_a_problem_only_for_the_running_kernel() -> None:
     ],
     ids=["another architecture", "no table", "another boot loader", "another distribution"],
 )
-def test_where_the_iommu_cannot_be_turned_on(subjects: dict[str, dict[str, object]], expected: str) -> None:
+def test_where_the_iommu_cannot_be_turned_on(subjects: dict[str, Any], expected: str) -> None:
     problem = only_problem(Answers(kernel_options=KernelOptionsAnswer(iommu=True)), make_facts(**subjects))
     assert problem.field == "iommu"
     assert expected in problem.words.english
