@@ -1,0 +1,1 @@
+"""Judges what was read: facts in, results out, each with its cause and remedy."""
