@@ -1,0 +1,1 @@
+"""Shows that guests run: by our own few instructions, by QEMU without KVM and with it."""

@@ -1,0 +1,43 @@
+"""Which QEMU the proof runs, and the command line to use it with."""
+
+import os
+
+from kvmwizard.answers import Answers, LocalQemu
+from kvmwizard.host.facts import Facts
+
+MEGABYTES = 1024 * 1024
+# What `uname -m` calls an architecture for which QEMU has another name.
+QEMU_ARCHITECTURES = {"ppc64le": "ppc64", "armv7l": "arm", "i686": "i386"}
+# Machines that have no default one.
+MACHINE_ARGUMENTS = {"aarch64": ("-machine", "virt"), "riscv64": ("-machine", "virt")}
+
+
+def chosen_qemu(facts: Facts, answers: Answers | None = None) -> str | None:
+    """The path of the QEMU that was chosen, or of the distribution's own; None where there is none.
+
+    After packages were installed, `facts` must have been gathered anew.
+    """
+    if answers is not None and answers.qemu is not None and isinstance(answers.qemu.qemu, LocalQemu):
+        return answers.qemu.qemu.path
+    machine = facts.processor.architecture
+    architecture = QEMU_ARCHITECTURES.get(machine, machine)
+    if not isinstance(facts.qemu.binaries, tuple):
+        return None
+    paths = [binary.path for binary in facts.qemu.binaries if binary.architecture in {machine, architecture}]
+    # The places of distributions' packages before /usr/local and /opt.
+    packaged = (f"/usr/bin/qemu-system-{architecture}", "/usr/libexec/qemu-kvm", "/usr/bin/qemu-kvm")
+    return next((path for path in packaged if path in paths), paths[0] if paths else None)
+
+
+def guest_command_line(qemu: str, architecture: str) -> tuple[str, ...]:
+    """How to start a guest of one's own: 2 GiB of memory, less on a machine with less than 4."""
+    half = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // MEGABYTES // 2
+    megabytes = max(256, min(2048, half // 256 * 256))
+    return (
+        qemu,
+        *MACHINE_ARGUMENTS.get(architecture, ()),
+        "-enable-kvm",
+        *("-m", str(megabytes)),
+        *("-cpu", "host"),
+        *("-drive", "file=disk.img,format=qcow2"),
+    )

@@ -1,0 +1,85 @@
+"""Proves that guests run, level by level, and tells a broken QEMU from a broken KVM."""
+
+import os
+import threading
+from collections.abc import Callable
+
+from kvmwizard.checks.results import Outcome
+from kvmwizard.proof.boot import boot_level, boot_outcome
+from kvmwizard.proof.choose import guest_command_line
+from kvmwizard.proof.context import ProofContext, proof_context
+from kvmwizard.proof.model import Proof, ProofLevel
+from kvmwizard.proof.query import query_kvm_level, query_outcome
+from kvmwizard.proof.tiny import tiny_guest_level
+from kvmwizard.proof.verdict import is_good, verdict
+from kvmwizard.words import Words, say
+
+
+def prove(
+    qemu: str | None,
+    user: str | None,
+    on_progress: Callable[[Words], None],
+    cancelled: threading.Event | None = None,
+    expected_kernel: str | None = None,
+) -> Proof:
+    """Run every level, at most some five minutes; usually a few seconds. Changes nothing.
+
+    Args:
+        qemu: the path of the QEMU binary; None where there is none.
+        user: whom the guests are for; None for the caller. Root proves for anyone, others for themselves.
+        on_progress: told, from this thread, what is being waited for, at least once a second.
+        cancelled: when set, the level under way is stopped, and the rest is left unknown.
+        expected_kernel: the release that shall be running, where a kernel was installed.
+    """
+    context = proof_context(user, on_progress, cancelled)
+    levels = (
+        *((_kernel_level(expected_kernel),) if expected_kernel is not None else ()),
+        tiny_guest_level(context),
+        *_qemu_levels(context, qemu),
+    )
+    return Proof(
+        user=context.user,
+        qemu=qemu,
+        levels=levels,
+        good=is_good(levels),
+        verdict=verdict(levels, context.user, qemu),
+        command_line=guest_command_line(qemu, os.uname().machine) if qemu is not None else (),
+    )
+
+
+def _qemu_levels(context: ProofContext, qemu: str | None) -> tuple[ProofLevel, ...]:
+    if qemu is None:
+        found = say("No QEMU was found on this machine.")
+        remedy = say("Install QEMU: kvmwizard")
+        return (
+            boot_outcome(Outcome.UNKNOWN, found, with_kvm=False, remedy=remedy),
+            boot_outcome(Outcome.UNKNOWN, found, with_kvm=True, remedy=remedy),
+            query_outcome(Outcome.UNKNOWN, found, remedy=remedy),
+        )
+    architecture = os.uname().machine
+    return (
+        boot_level(context, qemu, architecture, with_kvm=False),
+        boot_level(context, qemu, architecture, with_kvm=True),
+        query_kvm_level(context, qemu),
+    )
+
+
+def _kernel_level(expected: str) -> ProofLevel:
+    running = os.uname().release
+    if running == expected:
+        return _kernel_outcome(Outcome.PASS, say("Linux {running} is running.", running=running))
+    return _kernel_outcome(
+        Outcome.UNKNOWN,
+        say(
+            "Linux {running} is still running; {expected} runs after a restart.",
+            running=running,
+            expected=expected,
+        ),
+        say("Restart the machine, then run: kvmwizard verify"),
+    )
+
+
+def _kernel_outcome(outcome: Outcome, found: Words, remedy: Words | None = None) -> ProofLevel:
+    return ProofLevel(
+        id="kernel", title=say("The installed kernel is running"), outcome=outcome, found=found, remedy=remedy
+    )
