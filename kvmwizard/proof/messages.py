@@ -133,6 +133,10 @@ def _no_kvm_built(_match: re.Match[str], _context: ProofContext) -> Trouble:
     return Trouble(say("This QEMU was built without KVM."), other_qemu_remedy())
 
 
+def _not_started(match: re.Match[str], _context: ProofContext) -> Trouble:
+    return Trouble(say("QEMU could not be started: {reason}.", reason=match[1]), other_qemu_remedy())
+
+
 def _no_firmware(match: re.Match[str], _context: ProofContext) -> Trouble:
     return Trouble(
         say("QEMU does not find its firmware {file}.", file=match[1]),
@@ -148,6 +152,7 @@ def _no_library(match: re.Match[str], _context: ProofContext) -> Trouble:
 
 
 MEANINGS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], ProofContext], Trouble]], ...] = (
+    (re.compile(r"^setpriv: failed to execute .+: (.+)", re.MULTILINE), _not_started),
     (re.compile(r"KVM internal error\. Suberror: (\d+)"), _internal_error),
     (re.compile(r"KVM: entry failed, hardware error (0x[0-9a-f]+)"), _entry_failed),
     (re.compile(r"error: kvm run failed (.+)"), _run_failed),
