@@ -3,8 +3,8 @@
 import grp
 import os
 import pwd
-from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from kvmwizard.host.host import Host
 from kvmwizard.host.parsing import NUMBER
@@ -18,8 +18,7 @@ LAST_USER_ID = 60000
 LARGEST_ID = 0xFFFFFFFE
 
 
-@dataclass(frozen=True)
-class Account:
+class Account(NamedTuple):
     """A line of /etc/passwd."""
 
     name: str
@@ -28,8 +27,7 @@ class Account:
     shell: str
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(NamedTuple):
     """A line of /etc/group."""
 
     name: str
@@ -87,25 +85,25 @@ class Accounts:
             return None
         return Account(entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_shell)
 
-    def user_name(self, id: int) -> str | None:
+    def user_name(self, user_id: int) -> str | None:
         """The name of the account with that id."""
         listed = () if isinstance(self.users, Unknown) else self.users
-        found = next((account.name for account in listed if account.id == id), None)
+        found = next((account.name for account in listed if account.id == user_id), None)
         if found or not self.host.live:
             return found
         try:
-            return pwd.getpwuid(id).pw_name
+            return pwd.getpwuid(user_id).pw_name
         except (KeyError, OverflowError):
             return None
 
-    def group_name(self, id: int) -> str | None:
+    def group_name(self, group_id: int) -> str | None:
         """The name of the group with that id."""
         listed = () if isinstance(self.groups, Unknown) else self.groups
-        found = next((group.name for group in listed if group.id == id), None)
+        found = next((group.name for group in listed if group.id == group_id), None)
         if found or not self.host.live:
             return found
         try:
-            return grp.getgrgid(id).gr_name
+            return grp.getgrgid(group_id).gr_name
         except (KeyError, OverflowError):
             return None
 
@@ -133,8 +131,7 @@ class Accounts:
         names = self.stored_groups(account)
         if not self.host.live:
             return names
-        ids = os.getgrouplist(account.name, account.group_id)
-        added = (self.group_name(id) for id in ids)
+        added = map(self.group_name, os.getgrouplist(account.name, account.group_id))
         return tuple(dict.fromkeys([*names, *filter(None, added)]))
 
     def _fields(self, path: str, count: int) -> Reading[list[list[str]]]:

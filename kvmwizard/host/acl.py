@@ -48,8 +48,8 @@ def parse_acl(attribute: bytes) -> tuple[AclLine, ...]:
     if version != ACL_VERSION:
         raise ValueError(f"an access control list of version {version}")
     return tuple(
-        AclLine(AclTag(tag), permissions, id)
-        for tag, permissions, id in ENTRY.iter_unpack(attribute[HEADER.size :])
+        AclLine(AclTag(tag), permissions, number)
+        for tag, permissions, number in ENTRY.iter_unpack(attribute[HEADER.size :])
     )
 
 

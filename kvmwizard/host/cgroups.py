@@ -9,6 +9,25 @@ from kvmwizard.host.reading import FactModel, Reading, Unknown
 MOUNTS = "/proc/self/mountinfo"
 MOUNT_FIELDS = 10
 """The fewest fields of a line of mountinfo (proc_pid_mountinfo(5))."""
+V1_CONTROLLERS = frozenset(
+    {
+        "blkio",
+        "cpu",
+        "cpuacct",
+        "cpuset",
+        "devices",
+        "freezer",
+        "hugetlb",
+        "memory",
+        "misc",
+        "net_cls",
+        "net_prio",
+        "perf_event",
+        "pids",
+        "rdma",
+    }
+)
+"""The controllers of version 1 (cgroups(7)), among a mount's other options."""
 V1_NAMES = {"cpu": ("cpu", "cpuacct"), "io": ("blkio",)}
 """What controllers of version 2 were called in version 1 (admin-guide/cgroup-v2.rst)."""
 
@@ -43,12 +62,12 @@ def read_cgroups(host: Host, kernel: KernelFacts) -> CgroupFacts:
     if not first and not second:
         return CgroupFacts(layout=CgroupLayout.NONE, controllers=())
     controllers = {name for options in first for name in options.split(",")}
-    controllers &= _known_controllers(host) | {"cpu", "cpuacct", "cpuset", "memory", "devices", "blkio"}
+    controllers &= V1_CONTROLLERS
     for mount in second:
         unified = host.read_word(f"{mount}/cgroup.controllers")
         names = unified.split() if isinstance(unified, str) else ()
         controllers |= {old for name in names for old in V1_NAMES.get(name, (name,))}
-    if not first and isinstance(kernel.options, dict) and kernel.options["CGROUP_BPF"] == "y":
+    if not first and isinstance(kernel.options, dict) and kernel.options.get("CGROUP_BPF") == "y":
         controllers.add("devices")
     layout = CgroupLayout.HYBRID if first and second else CgroupLayout.V1 if first else CgroupLayout.V2
     return CgroupFacts(layout=layout, controllers=tuple(sorted(controllers)))
@@ -67,10 +86,3 @@ def _mounts(text: str) -> tuple[list[str], list[str]]:
         elif kind == "cgroup2":
             second.append(fields[4])
     return first, second
-
-
-def _known_controllers(host: Host) -> set[str]:
-    """The controllers of version 1 that this kernel has (cgroups(7), /proc/cgroups)."""
-    text = host.read_word("/proc/cgroups")
-    lines = text.split("\n") if isinstance(text, str) else ()
-    return {line.split()[0] for line in lines if line.split() and not line.startswith("#")}

@@ -4,7 +4,7 @@ import re
 
 from kvmwizard.host.host import Host
 from kvmwizard.host.parsing import not_shown
-from kvmwizard.host.reading import FactModel, Reading, Unknown, UnknownReason
+from kvmwizard.host.reading import FactModel, Reading, Unknown
 
 OS_RELEASE_FILES = ("/etc/os-release", "/usr/lib/os-release")
 PACKAGE_MANAGERS = {
@@ -25,7 +25,7 @@ OWN_PACKAGE_MANAGERS = {
 }
 """What each family uses; other families' tools may be installed beside it."""
 SYSTEMD_BOOT = "/sys/firmware/efi/efivars/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
-"""Who started the kernel, in UTF-16 (the Boot Loader Interface); only systemd-boot and a few others say so."""
+"""Who started the kernel, in UTF-16 (the Boot Loader Interface); few boot loaders say so."""
 
 
 class DistributionFacts(FactModel):

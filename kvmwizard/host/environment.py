@@ -8,6 +8,8 @@ from kvmwizard.host.processor import ProcessorFacts, is_x86
 from kvmwizard.host.reading import FactModel, Reading, Unknown
 
 UNNAMED = "unnamed"
+QEMU = "qemu"
+"""An emulator of which nothing says whether it uses KVM."""
 LOG_NAMES = {
     "KVM": "kvm",
     "Microsoft Hyper-V": "hyperv",
@@ -37,15 +39,17 @@ DMI_NAMES = (
     ("Cloud Hypervisor", "cloud-hypervisor"),
     ("KubeVirt", "kvm"),
     ("OpenStack", "kvm"),
-    ("QEMU", "kvm"),
+    ("QEMU", QEMU),
     ("KVM", "kvm"),
 )
-"""How a virtual machine's DMI strings begin (systemd-detect-virt(1) and virt-what(1) look at the same)."""
+"""How a virtual machine's DMI strings begin (systemd-detect-virt(1), virt-what(1))."""
 CLOUD_NAMES = (("Google Compute Engine", "kvm"), ("Amazon EC2", "kvm"), ("Microsoft Corporation", "hyperv"))
-"""Makers whose strings stand on bare metal too: they name a hypervisor only where the processor shows one."""
+"""Makers whose strings stand on bare metal too, and name a hypervisor only where there is one."""
 FIRST_NAMESPACES = {"pid": 0xEFFFFFFC, "uts": 0xEFFFFFFE, "ipc": 0xEFFFFFFF, "cgroup": 0xEFFFFFFB}
 """Inode numbers of the namespaces that the system started with (include/linux/proc_ns.h)."""
-CGROUP_CONTAINERS = re.compile(r"/(docker|lxc|machine\.slice/libpod|libpod|kubepods)[-/.]")
+CGROUP_NAMES = {"docker": "docker", "lxc": "lxc", "libpod": "podman", "kubepods": "kubernetes"}
+"""The groups that container managers place their processes in."""
+CGROUP_CONTAINERS = re.compile(rf"/({'|'.join(CGROUP_NAMES)})[-/.]")
 
 
 class EnvironmentFacts(FactModel):
@@ -78,11 +82,11 @@ def _hypervisor(host: Host, processor: ProcessorFacts, log: Reading[tuple[str, .
         return _hypervisor_of_x86(host, processor.flags, log)
     if processor.architecture == "s390x":
         return _hypervisor_of_s390(host)
-    return _dmi_name(host, DMI_NAMES) or _device_tree_name(host) or _nothing_shown(host)
+    return _hypervisor_of_others(host, log)
 
 
 def _xen(host: Host) -> str | None:
-    """`host` in Xen's control domain, `xen` in a guest of it (Documentation/ABI/stable/sysfs-hypervisor-xen)."""
+    """`host` in Xen's control domain, `xen` in a guest of it (ABI/stable/sysfs-hypervisor-xen)."""
     if host.read_word("/sys/hypervisor/type") != "xen":
         return None
     capabilities = host.read_word("/proc/xen/capabilities")
@@ -92,17 +96,31 @@ def _xen(host: Host) -> str | None:
 def _hypervisor_of_x86(
     host: Host, flags: Reading[tuple[str, ...]], log: Reading[tuple[str, ...]]
 ) -> Reading[str | None]:
-    """By CPUID.1:ECX[31], the flag `hypervisor`; who it is, by the log and DMI."""
-    named = _dmi_name(host, DMI_NAMES)
+    """By CPUID.1:ECX[31], the flag `hypervisor`; who it is, by ACPI, DMI and the log."""
+    named = _acpi_name(host, log) or _dmi_name(host, DMI_NAMES)
     if isinstance(flags, Unknown):
         return named or flags
-    if "hypervisor" not in flags:
+    if "hypervisor" not in flags or named not in (None, QEMU):
         return named
-    return _acpi_name(host, log) or named or _dmi_name(host, CLOUD_NAMES) or _log_name(log) or UNNAMED
+    return _dmi_name(host, CLOUD_NAMES) or _log_name(log) or named or UNNAMED
+
+
+def _hypervisor_of_others(host: Host, log: Reading[tuple[str, ...]]) -> Reading[str | None]:
+    """By the log, DMI and the device tree; no sign is knowledge only where one would show."""
+    named = _log_name(log) or _dmi_name(host, DMI_NAMES) or _device_tree_name(host)
+    if named:
+        return named
+    if _dmi_name(host, CLOUD_NAMES):
+        return not_shown("this maker's DMI is the same on bare metal and in a guest")
+    if host.exists("/proc/device-tree/compatible") is True or host.exists(DMI_DIRECTORY) is True:
+        return None
+    return not_shown("no DMI and no device tree")
 
 
 def _log_name(log: Reading[tuple[str, ...]]) -> str | None:
     for line in () if isinstance(log, Unknown) else log:
+        if "KVM: hypervisor services detected" in line:  # ARM (drivers/firmware/smccc/kvm_guest.c)
+            return "kvm"
         _, found, name = line.partition("Hypervisor detected: ")
         if found:
             return LOG_NAMES.get(name.strip())
@@ -123,23 +141,16 @@ def _dmi_name(host: Host, names: tuple[tuple[str, str], ...]) -> str | None:
 
 
 def _device_tree_name(host: Host) -> str | None:
-    """From the device tree's /hypervisor node and its root's `compatible` (devicetree specification, 2.3.1)."""
+    """From the node /hypervisor and the root's `compatible` (devicetree specification, 2.3.1)."""
     node = host.read_word("/proc/device-tree/hypervisor/compatible")
     if isinstance(node, str):
         return {"linux,kvm": "kvm", "xen,xen": "xen"}.get(node.partition("\0")[0], UNNAMED)
     root = host.read_word("/proc/device-tree/compatible")
     machines = root.split("\0") if isinstance(root, str) else []
     if "linux,dummy-virt" in machines or "riscv-virtio" in machines or "qemu,pseries" in machines:
-        return "kvm"
+        return QEMU
     partition = host.exists("/proc/device-tree/ibm,partition-name")
     return "powervm" if partition is True else None
-
-
-def _nothing_shown(host: Host) -> Reading[str | None]:
-    """No sign of a hypervisor is knowledge only where one would show."""
-    if host.exists("/proc/device-tree/compatible") is True or host.exists(DMI_DIRECTORY) is True:
-        return None
-    return not_shown("no DMI and no device tree")
 
 
 def _hypervisor_of_s390(host: Host) -> Reading[str | None]:
@@ -178,7 +189,8 @@ def _said_by_files(host: Host) -> Reading[str | None]:
 
     A machine's own root may have been made of an image, and keeps those files.
     """
-    if _in_first_namespaces(host):
+    first = _in_first_namespaces(host)
+    if first:
         return None
     if host.exists("/run/.containerenv") is True:
         return "podman"
@@ -187,13 +199,14 @@ def _said_by_files(host: Host) -> Reading[str | None]:
     groups = host.read_word("/proc/1/cgroup")
     found = CGROUP_CONTAINERS.search(groups) if isinstance(groups, str) else None
     if found:
-        return {"docker": "docker", "lxc": "lxc", "kubepods": "kubernetes"}.get(found[1], "podman")
-    return None
+        return CGROUP_NAMES[found[1]]
+    return None if first is None else not_shown("namespaces of its own, and no sign of whose")
 
 
-def _in_first_namespaces(host: Host) -> bool:
+def _in_first_namespaces(host: Host) -> bool | None:
+    """Whether these are the namespaces that the system started with; None where nothing says it."""
     links = {name: host.read_link(f"/proc/self/ns/{name}") for name in FIRST_NAMESPACES}
     shown = {name: link for name, link in links.items() if isinstance(link, str)}
-    return "pid" in shown and all(
-        link == f"{name}:[{FIRST_NAMESPACES[name]}]" for name, link in shown.items()
-    )
+    if "pid" not in shown:
+        return None
+    return all(link == f"{name}:[{FIRST_NAMESPACES[name]}]" for name, link in shown.items())

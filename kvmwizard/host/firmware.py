@@ -5,11 +5,11 @@ from enum import StrEnum
 
 from kvmwizard.host.host import Host
 from kvmwizard.host.kernel import KernelFacts
-from kvmwizard.host.parsing import bracketed, not_shown
+from kvmwizard.host.parsing import bracketed, not_shown, switch
 from kvmwizard.host.processor import ProcessorFacts, VirtualizationExtension, is_x86
 from kvmwizard.host.reading import FactModel, Reading, Unknown, UnknownReason
 
-INTEL_VENDORS = ("GenuineIntel", "CentaurHauls", "  Shanghai  ")
+INTEL_VENDORS = ("GenuineIntel", "CentaurHauls", "Shanghai")
 AMD_VENDORS = ("AuthenticAMD", "HygonGenuine")
 INTEL_FEATURE_CONTROL = 0x3A
 """IA32_FEATURE_CONTROL: bit 0 locked, bit 2 VMX outside SMX (arch/x86/include/asm/msr-index.h)."""
@@ -34,6 +34,8 @@ EFI_VARIABLES = "/sys/firmware/efi/efivars"
 SECURE_BOOT_VARIABLE = "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 """Four bytes of attributes, then 1 where Secure Boot is on (UEFI 2.10, 3.3; efivarfs.rst)."""
 SECURE_BOOT_BYTES = 5
+S390_SECURE_BOOT = "/sys/firmware/ipl/secure"
+"""1 where the system was loaded by secure IPL (arch/s390/kernel/ipl.c, since Linux 5.3)."""
 LOCKDOWN = "/sys/kernel/security/lockdown"
 
 
@@ -86,9 +88,9 @@ def _virtualization(
         for state in (FirmwareLock.DISABLED, FirmwareLock.UNLOCKED, FirmwareLock.ENABLED):
             if state in states:
                 return state, "msr"
-    if is_x86(processor.architecture) and not isinstance(log, Unknown):
-        if any(LOG_DISABLED.search(line) and LOG_SUBJECT.search(line) for line in log):
-            return FirmwareLock.DISABLED, "kernel-log"
+    lines = log if is_x86(processor.architecture) and not isinstance(log, Unknown) else ()
+    if any(LOG_DISABLED.search(line) and LOG_SUBJECT.search(line) for line in lines):
+        return FirmwareLock.DISABLED, "kernel-log"
     return registers if isinstance(registers, Unknown) else not_shown("no register"), None
 
 
@@ -140,7 +142,9 @@ def _uefi(host: Host) -> Reading[bool]:
 
 def _secure_boot(host: Host, uefi: Reading[bool], architecture: str) -> Reading[bool]:
     if architecture == "s390x":
-        return host.read_word("/sys/firmware/ipl/secure") == "1"
+        return switch(host.read_word(S390_SECURE_BOOT), S390_SECURE_BOOT)
+    if architecture.startswith("ppc64"):
+        return not_shown("POWER has no Secure Boot of UEFI")
     if uefi is not True:
         return uefi
     content = host.read_bytes(f"{EFI_VARIABLES}/{SECURE_BOOT_VARIABLE}")

@@ -52,7 +52,7 @@ def gather(host: Host, build_directory: Path | None = None) -> Facts:
             iommu=read_iommu(host, kernel),
             cgroups=read_cgroups(host, kernel),
             memory=read_memory(host),
-            disk=read_disk(host, str(build_directory or default_build_directory())),
+            disk=read_disk(host, (build_directory or default_build_directory()).absolute()),
             distribution=read_distribution(host),
             security=read_security(host),
             kvm=kvm.result(),
@@ -65,7 +65,8 @@ def gather(host: Host, build_directory: Path | None = None) -> Facts:
 def default_build_directory() -> Path:
     """`kvmwizard` in the user's cache directory (the XDG Base Directory Specification)."""
     cache = os.environ.get("XDG_CACHE_HOME", "")
-    return Path(cache if cache.startswith("/") else os.path.expanduser("~/.cache")) / "kvmwizard"
+    base = Path(cache) if cache.startswith("/") else Path.home() / ".cache"
+    return base / "kvmwizard"
 
 
 def _host_name(host: Host) -> str:

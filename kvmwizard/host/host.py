@@ -65,14 +65,14 @@ class Host:
         """
         return Path(path) if self.live else self._inside(path)
 
-    def read_bytes(self, path: str) -> bytes | None | Unknown:
+    def read_bytes(self, path: str) -> bytes | Unknown | None:
         """The file's bytes, at most `LARGEST_FILE`; None where there is no such file."""
         try:
             return self._read(path)
         except (OSError, ValueError) as error:
             return absent_or_unknown(error, path)
 
-    def read_text(self, path: str) -> str | None | Unknown:
+    def read_text(self, path: str) -> str | Unknown | None:
         """The file's text with undecodable bytes kept visible; None where there is no such file."""
         content = self.read_bytes(path)
         return content.decode(errors="backslashreplace") if isinstance(content, bytes) else content
@@ -84,14 +84,15 @@ class Host:
             return Unknown(unknown=UnknownReason.NOT_SHOWN, detail=path)
         return text.strip() if isinstance(text, str) else text
 
-    def list_directory(self, path: str) -> tuple[str, ...] | None | Unknown:
+    def list_directory(self, path: str) -> tuple[str, ...] | Unknown | None:
         """The sorted names in a directory; None where there is no such directory."""
         try:
-            return tuple(sorted(os.listdir(self.path(path))))
+            names = os.listdir(self.path(path))  # noqa: PTH208  -- names alone; /usr/bin holds thousands
+            return tuple(sorted(names))
         except (OSError, ValueError) as error:
             return absent_or_unknown(error, path)
 
-    def stat(self, path: str) -> os.stat_result | None | Unknown:
+    def stat(self, path: str) -> os.stat_result | Unknown | None:
         """What the path leads to, links followed; None where there is nothing."""
         try:
             return self.path(path).stat()
@@ -119,16 +120,17 @@ class Host:
         except (OSError, ValueError):
             return path
 
-    def read_link(self, path: str) -> str | None | Unknown:
+    def read_link(self, path: str) -> str | Unknown | None:
         """What a symbolic link says, not followed; None where there is no such link."""
         try:
-            return os.readlink(self.path(os.path.dirname(path)) / os.path.basename(path))
+            parent, _, name = path.rpartition("/")
+            return str((self.path(parent or "/") / name).readlink())
         except (OSError, ValueError) as error:
             if isinstance(error, OSError) and error.errno == errno.EINVAL:
                 return None
             return absent_or_unknown(error, path)
 
-    def read_at(self, path: str, offset: int, size: int) -> bytes | None | Unknown:
+    def read_at(self, path: str, offset: int, size: int) -> bytes | Unknown | None:
         """Bytes at an offset of a device file, on the live machine alone."""
         if not self.live:
             return Unknown(unknown=UnknownReason.NOT_LIVE, detail=path)
@@ -159,7 +161,7 @@ class Host:
         finally:
             os.close(descriptor)
 
-    def run(self, argv: Sequence[str], seconds: float = 5.0) -> CommandOutput | None | Unknown:
+    def run(self, argv: Sequence[str], seconds: float = 5.0) -> CommandOutput | Unknown | None:
         """What a harmless, read-only command says; None where it is not installed.
 
         On a recorded machine the answer is looked up in what was recorded.
@@ -168,12 +170,12 @@ class Host:
 
     def run_all(
         self, commands: Iterable[Sequence[str]], seconds: float = 5.0
-    ) -> list[CommandOutput | None | Unknown]:
+    ) -> list[CommandOutput | Unknown | None]:
         """What several such commands say, run at the same time; at most `seconds` for each batch."""
         todo = list(commands)
         if not self.live:
             return [self._recorded(argv) for argv in todo]
-        answers: list[CommandOutput | None | Unknown] = []
+        answers: list[CommandOutput | Unknown | None] = []
         for first in range(0, len(todo), MOST_COMMANDS):
             batch = todo[first : first + MOST_COMMANDS]
             deadline = time.monotonic() + seconds
@@ -209,7 +211,7 @@ class Host:
                 del reached[-1:]
                 continue
             try:
-                target = os.readlink(os.path.join(self.root, *reached, name))
+                target = str(self.root.joinpath(*reached, name).readlink())
             except OSError:  # no link: a file, a directory, or nothing at all
                 reached.append(name)
                 continue
@@ -227,7 +229,7 @@ class Host:
             raise HostRefused(say("The recorded machine is not readable: {detail}.", detail=content.detail))
         return content
 
-    def _recorded(self, argv: Sequence[str]) -> CommandOutput | None | Unknown:
+    def _recorded(self, argv: Sequence[str]) -> CommandOutput | Unknown | None:
         words = " ".join(argv)
         if self._commands is None:
             return Unknown(unknown=UnknownReason.NOT_LIVE, detail=words)
@@ -236,7 +238,7 @@ class Host:
 
 def _refuse_unreadable(root: Path) -> None:
     try:
-        os.listdir(root)
+        next(root.iterdir(), None)
     except FileNotFoundError as error:
         raise HostRefused(say("There is no directory {path}.", path=str(root))) from error
     except NotADirectoryError as error:
@@ -261,7 +263,7 @@ def _kernel_messages(descriptor: int) -> Iterable[str]:
         yield first.partition(b";")[2].decode(errors="backslashreplace")
 
 
-def _start(argv: Sequence[str]) -> "subprocess.Popen[bytes] | None | Unknown":
+def _start(argv: Sequence[str]) -> "subprocess.Popen[bytes] | Unknown | None":
     try:
         return subprocess.Popen(
             argv,
@@ -291,7 +293,7 @@ def command_environment() -> dict[str, str]:
     return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
 
-def absent_or_unknown(error: OSError | ValueError, path: str) -> None | Unknown:
+def absent_or_unknown(error: OSError | ValueError, path: str) -> Unknown | None:
     """None where the thing is simply not there, else why it could not be read."""
     if not isinstance(error, OSError):  # a name that no file can have, with a NUL in it
         return None

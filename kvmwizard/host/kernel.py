@@ -136,7 +136,7 @@ def _configuration(host: Host, release: Reading[str]) -> tuple[str | None, Readi
         content = host.read_bytes(path)
         if isinstance(content, bytes) and content:
             text = _unpacked(content) if path.endswith(".gz") else content
-            if text is None:
+            if text is None or b"\nCONFIG_" not in text:
                 return path, Unknown(unknown=UnknownReason.NOT_UNDERSTOOD, detail=path)
             return path, parse_options(text.decode(errors="replace"))
     return None, not_shown("no configuration of the running kernel is kept here")
@@ -187,6 +187,6 @@ def _installed_releases(host: Host) -> Reading[tuple[str, ...]]:
 
 
 def _has_image(host: Host, release: str, endings: set[str]) -> bool:
-    """Whether an image is named for the release, for its flavour (`lts` of 6.6.1-0-lts), or lies with its modules."""
+    """Whether an image bears the release, or its flavour (`lts` of 6.6.1-0-lts), or lies with its modules."""
     flavour = release.rpartition("-")[2]
     return release in endings or flavour in endings or host.exists(f"/lib/modules/{release}/vmlinuz") is True

@@ -7,8 +7,8 @@ import stat
 from collections.abc import Callable
 from enum import StrEnum
 
-from kvmwizard.host.acl import ACL_ATTRIBUTE, AclLine, AclTag, mask_of, parse_acl, permission_letters
 from kvmwizard.host.accounts import Accounts
+from kvmwizard.host.acl import ACL_ATTRIBUTE, AclLine, AclTag, mask_of, parse_acl, permission_letters
 from kvmwizard.host.host import Host
 from kvmwizard.host.parsing import not_shown
 from kvmwizard.host.reading import FactModel, Reading, Unknown, UnknownReason

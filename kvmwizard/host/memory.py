@@ -2,9 +2,10 @@
 
 import os
 import re
+from pathlib import Path
 
 from kvmwizard.host.host import Host
-from kvmwizard.host.parsing import assignments, bracketed, not_shown, not_understood, switch, whole_number
+from kvmwizard.host.parsing import assignments, bracketed, not_shown, not_understood, whole_number
 from kvmwizard.host.reading import FactModel, Reading, Unknown, UnknownReason
 
 MEMINFO = "/proc/meminfo"
@@ -58,13 +59,13 @@ def read_memory(host: Host) -> MemoryFacts:
     )
 
 
-def read_disk(host: Host, build_directory: str) -> DiskFacts:
+def read_disk(host: Host, build_directory: Path) -> DiskFacts:
     """The free space of the file systems that matter; on the live machine alone."""
     return DiskFacts(
-        build_directory=build_directory,
+        build_directory=str(build_directory),
         build_free=_free(host, build_directory),
-        root_free=_free(host, "/"),
-        boot_free=_free(host, "/boot"),
+        root_free=_free(host, Path("/")),
+        boot_free=_free(host, Path("/boot")),
     )
 
 
@@ -93,19 +94,19 @@ def _huge_pages(host: Host) -> Reading[tuple[HugePagePool, ...]]:
 
 def _same_page_merging(host: Host) -> Reading[bool]:
     running = host.read_word(SAME_PAGE_MERGING)
-    return running == "1" if isinstance(running, str) else switch(running, SAME_PAGE_MERGING)
+    return running if isinstance(running, Unknown) else running == "1"
 
 
-def _free(host: Host, directory: str) -> Reading[int]:
+def _free(host: Host, directory: Path) -> Reading[int]:
     """Bytes that the caller may still fill, on the file system of the nearest directory that exists."""
     if not host.live:
-        return Unknown(unknown=UnknownReason.NOT_LIVE, detail=directory)
-    while True:
+        return Unknown(unknown=UnknownReason.NOT_LIVE, detail=str(directory))
+    for each in (directory, *directory.parents):
         try:
-            found = os.statvfs(directory)
+            found = os.statvfs(each)
         except FileNotFoundError:
-            directory = os.path.dirname(directory)
+            continue
         except (OSError, ValueError) as error:
-            return Unknown(unknown=UnknownReason.NOT_READABLE, detail=f"{directory}: {error}")
-        else:
-            return found.f_bavail * found.f_frsize
+            return Unknown(unknown=UnknownReason.NOT_READABLE, detail=f"{each}: {error}")
+        return found.f_bavail * found.f_frsize
+    return not_shown(str(directory))

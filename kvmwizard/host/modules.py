@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from enum import StrEnum
+from typing import NamedTuple
 
 from kvmwizard.host.host import Host
 from kvmwizard.host.kernel import KernelFacts
@@ -37,6 +38,9 @@ REFUSING_PROGRAMS = frozenset({"/bin/true", "/bin/false", "/usr/bin/true", "/usr
 """What `install NAME PROGRAM` runs to keep a module from loading."""
 BLACKLIST_PARAMETERS = ("modprobe.blacklist", "module_blacklist")
 """Of modprobe (modprobe(8)) and of the kernel (admin-guide/kernel-parameters.txt)."""
+NESTED_PARAMETERS = (("kvm_intel", "nested"), ("kvm_amd", "nested"), ("kvm_hv", "nested"), ("kvm", "nested"))
+"""kvm-intel.nested, kvm-amd.nested, and kvm.nested of s390 (admin-guide/kernel-parameters.txt)."""
+PAGING_PARAMETERS = (("kvm_intel", "ept"), ("kvm_amd", "npt"))
 MODULE_FILE = re.compile(r"([^/]+)\.ko(?:\.(?:gz|xz|zst))?")
 
 
@@ -65,7 +69,7 @@ class ModulesFacts(FactModel):
     """The modules that matter here."""
 
     modules: dict[str, ModuleFacts]
-    """kvm, kvm_intel, kvm_amd, kvm_pvm, kvm_hv, vhost_net, vhost_vsock, tun, vfio, vfio_pci, vboxdrv, vmmon, vmnet."""
+    """Every name of `modules.MODULES`."""
     nested: Reading[bool]
     """kvm_intel.nested or kvm_amd.nested (Y, N, 1 or 0)."""
     ept: Reading[bool]
@@ -73,56 +77,63 @@ class ModulesFacts(FactModel):
     enable_virt_at_load: Reading[bool]
     """kvm.enable_virt_at_load, Linux 6.12 on: KVM holds VT-x from load."""
     loadable: Reading[bool]
-    """Whether this kernel takes modules at all (CONFIG_MODULES, /proc/sys/kernel/modules_disabled, `nomodule`)."""
+    """Whether this kernel takes modules at all.
+
+    CONFIG_MODULES, /proc/sys/kernel/modules_disabled and the parameter `nomodule`.
+    """
+
+
+class _Sources(NamedTuple):
+    """Where the state of every module is told."""
+
+    present: tuple[str, ...] | Unknown | None
+    """The names under /sys/module."""
+    built_in: frozenset[str]
+    files: frozenset[str]
+    options: Reading[dict[str, str]]
 
 
 def read_modules(host: Host, kernel: KernelFacts) -> ModulesFacts:
     """The modules that matter, for the running kernel."""
-    present = host.list_directory("/sys/module")
-    built_in = _listed_modules(host, kernel.release, "modules.builtin")
-    files = _listed_modules(host, kernel.release, "modules.dep")
+    sources = _Sources(
+        present=host.list_directory("/sys/module"),
+        built_in=_listed_modules(host, kernel.release, "modules.builtin"),
+        files=_listed_modules(host, kernel.release, "modules.dep"),
+        options=kernel.options,
+    )
     blacklists = _blacklists(host, kernel.command_line)
-    modules = {}
-    for name, symbol in MODULES.items():
-        parameters = _parameters(host, name)
-        modules[name] = ModuleFacts(
+    modules = {
+        name: ModuleFacts(
             name=name,
-            state=_state(host, name, symbol, present, built_in, files, kernel.options),
+            state=_state(host, name, sources),
             blacklisted_by=blacklists.get(name),
-            parameters=parameters,
+            parameters=_parameters(host, name),
         )
+        for name in MODULES
+    }
     return ModulesFacts(
         modules=modules,
-        nested=_parameter(
-            modules, (("kvm_intel", "nested"), ("kvm_amd", "nested"), ("kvm_hv", "nested"), ("kvm", "nested"))
-        ),
-        ept=_parameter(modules, (("kvm_intel", "ept"), ("kvm_amd", "npt"))),
+        nested=_parameter(modules, NESTED_PARAMETERS),
+        ept=_parameter(modules, PAGING_PARAMETERS),
         enable_virt_at_load=_parameter(modules, (("kvm", "enable_virt_at_load"),)),
         loadable=_loadable(host, kernel),
     )
 
 
-def _state(
-    host: Host,
-    name: str,
-    symbol: str | None,
-    present: tuple[str, ...] | None | Unknown,
-    built_in: frozenset[str],
-    files: frozenset[str],
-    options: Reading[dict[str, str]],
-) -> Reading[ModuleState]:
-    if isinstance(present, tuple) and name in present:
+def _state(host: Host, name: str, sources: _Sources) -> Reading[ModuleState]:
+    if isinstance(sources.present, tuple) and name in sources.present:
         # Only a module that was loaded has a state of its own (kernel/module/sysfs.c).
         loaded = host.exists(f"/sys/module/{name}/initstate")
         return ModuleState.LOADED if loaded is True else ModuleState.BUILT_IN
-    configured = options.get(symbol) if symbol and isinstance(options, dict) else None
-    if configured == "y" or name in built_in:
+    symbol = MODULES[name]
+    configured = sources.options.get(symbol) if symbol and isinstance(sources.options, dict) else None
+    if configured == "y" or name in sources.built_in:
         return ModuleState.BUILT_IN
-    if name in files:
+    if name in sources.files:
         return ModuleState.AVAILABLE
-    if isinstance(present, Unknown):
-        return present
-    return not_shown("/sys/module") if present is None else ModuleState.ABSENT
+    if isinstance(sources.present, Unknown):
+        return sources.present
+    return not_shown("/sys/module") if sources.present is None else ModuleState.ABSENT
 
 
 def _listed_modules(host: Host, release: Reading[str], name: str) -> frozenset[str]:
@@ -157,7 +168,7 @@ def _parameter(modules: dict[str, ModuleFacts], places: tuple[tuple[str, str], .
 
 
 def _loadable(host: Host, kernel: KernelFacts) -> Reading[bool]:
-    if isinstance(kernel.options, dict) and kernel.options["MODULES"] == "n":
+    if isinstance(kernel.options, dict) and kernel.options.get("MODULES") == "n":
         return False
     if isinstance(kernel.command_line, tuple) and "nomodule" in kernel.command_line:
         return False

@@ -41,7 +41,7 @@ class ProcessorFacts(FactModel):
     processors: Reading[int]
     """Logical processors that are online."""
     flags: Reading[tuple[str, ...]]
-    """The flags that every processor has, sorted (`flags`, `vmx flags`, `Features`, `features`, `facilities`, riscv `isa` letters)."""
+    """The flags that every processor has, sorted: those of all lines in `FLAG_NAMES`."""
     flags_of_some: Reading[tuple[str, ...]]
     """The flags that only some processors have: a sign of broken firmware or unlike cores."""
     extension: Reading[VirtualizationExtension]
@@ -169,7 +169,7 @@ def _isa_extensions(isa: str) -> Iterable[str]:
 
     Source: Documentation/arch/riscv/uabi.rst, "ISA string ordering".
     """
-    base, *named = isa.split()[0].split("_") if isa.split() else [""]
+    base, *named = isa.partition(" ")[0].split("_")
     letters = re.match(r"rv(?:32|64)([a-y]*)", base)
     return (*(letters[1] if letters else ""), *(name for name in named if name))
 

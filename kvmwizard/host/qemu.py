@@ -37,25 +37,24 @@ def read_qemu(host: Host, architecture: str) -> QemuFacts:
     """All emulators that are here; `architecture` is the host's."""
     directories = _directories(host)
     found: dict[str, tuple[str, str]] = {}
-    for directory in directories:
-        names = host.list_directory(directory)
-        for name in names if isinstance(names, tuple) else ():
-            guests = _guests_of(name, architecture)
-            path = f"{directory}/{name}"
-            if guests and host.is_program(path):
-                _keep(found, host.real_path(path), path, guests)
+    for path, guests in _emulators(host, directories, architecture):
+        found.setdefault(host.real_path(path), (path, guests))
     return QemuFacts(
         binaries=_with_versions(host, sorted(found.values())),
         image_tool=next((path for each in directories if host.is_program(path := f"{each}/qemu-img")), None),
     )
 
 
-def _keep(found: dict[str, tuple[str, str]], real: str, path: str, guests: str) -> None:
-    """One entry a real file, under the name that says its architecture where it has several."""
-    if real not in found or (
-        path.rpartition("/")[2] not in HOST_EMULATORS and found[real][0].endswith("qemu-kvm")
-    ):
-        found[real] = (path, guests)
+def _emulators(host: Host, directories: tuple[str, ...], architecture: str) -> list[tuple[str, str]]:
+    """Paths and the architecture of their guests, those first whose names say it."""
+    found = []
+    for directory in directories:
+        names = host.list_directory(directory)
+        for name in names if isinstance(names, tuple) else ():
+            guests = _guests_of(name, architecture) if name.startswith("qemu-") else None
+            if guests and host.is_program(f"{directory}/{name}"):
+                found.append((f"{directory}/{name}", guests))
+    return sorted(found, key=lambda emulator: emulator[0].endswith(HOST_EMULATORS))
 
 
 def _directories(host: Host) -> tuple[str, ...]:
@@ -81,7 +80,7 @@ def _with_versions(host: Host, binaries: list[tuple[str, str]]) -> tuple[QemuBin
     )
 
 
-def read_version(output: CommandOutput | None | Unknown, path: str) -> Reading[str]:
+def read_version(output: CommandOutput | Unknown | None, path: str) -> Reading[str]:
     """The version in what a program printed, or why there is none."""
     if isinstance(output, Unknown):
         return output
