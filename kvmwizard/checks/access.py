@@ -10,12 +10,12 @@ from kvmwizard.words import Words, say
 
 USER = Check(
     "access.user",
-    say("Permission to use /dev/kvm"),
+    say("Permission for /dev/kvm"),
     say("QEMU runs as an ordinary user, and that user must be let into /dev/kvm."),
 )
 NEXT_LOGIN = Check(
     "access.next_login",
-    say("Permission from the next login on"),
+    say("Permission at next login"),
     say("Groups count from the next login on, and an access control list lasts only until a restart."),
 )
 

@@ -13,8 +13,6 @@ from kvmwizard.host.users import UserFacts
 
 ROOT_ID = 0
 READ_AND_WRITE = 0o6
-OWNING_GROUP = "owning-group"
-"""The kind of the list's entry for the file's own group, whose mode bits then show the mask."""
 
 
 class Way(StrEnum):
@@ -47,7 +45,7 @@ def access_of(node: DeviceNode, account: UserFacts) -> DeviceAccess:
     if listed:
         return DeviceAccess(allowed=_grants(listed[0]), way=Way.LISTED_USER)
     access = _access_by_group(node, entries, account) or DeviceAccess(
-        allowed=_granted(node.mode), way=Way.EVERYONE
+        allowed=everyone_may_open(node), way=Way.EVERYONE
     )
     if isinstance(node.acl, Unknown) and not access.allowed:
         return DeviceAccess(allowed=None, way=Way.LISTED_USER)
@@ -55,12 +53,8 @@ def access_of(node: DeviceNode, account: UserFacts) -> DeviceAccess:
 
 
 def without_list(node: DeviceNode) -> DeviceNode:
-    """The node as its mode alone would have it, for what holds after the list is gone."""
-    group_bits = [entry.permissions for entry in _entries(node) if entry.kind == OWNING_GROUP]
-    if not group_bits:
-        return node.model_copy(update={"acl": ()})
-    bits = sum(bit for bit, letter in zip((4, 2, 1), group_bits[0], strict=True) if letter != "-")
-    return node.model_copy(update={"acl": (), "mode": (node.mode & ~0o070) | bits << 3})
+    """The node as its mode alone has it, for what holds after the list is gone."""
+    return node.model_copy(update={"acl": ()})
 
 
 def group_may_open(node: DeviceNode) -> bool:
@@ -84,8 +78,7 @@ def _access_by_group(
     """What the group classes say; None where the account is in none of them."""
     verdicts: list[bool | None] = []
     if is_member(account, node.group, node.group_id):
-        own = [entry for entry in entries if entry.kind == OWNING_GROUP]
-        verdicts.append(_grants(own[0]) if own else _granted(node.mode >> 3))
+        verdicts.append(group_may_open(node))
     for entry in entries:
         if entry.kind == "group" and entry.id == account.group_id:
             verdicts.append(_grants(entry))
@@ -96,10 +89,6 @@ def _access_by_group(
         return None
     allowed = True if True in verdicts else (None if None in verdicts else False)
     return DeviceAccess(allowed=allowed, way=Way.GROUP)
-
-
-def _entries(node: DeviceNode) -> tuple[AclEntry, ...]:
-    return () if isinstance(node.acl, Unknown) else node.acl
 
 
 def _granted(bits: int) -> bool:

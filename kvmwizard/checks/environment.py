@@ -39,7 +39,7 @@ def _hypervisor(situation: Situation) -> CheckResult:
     if isinstance(hypervisor, Unknown):
         return HYPERVISOR.unknown(hypervisor)
     if hypervisor is None:
-        return HYPERVISOR.passed(say("None: this is the machine itself."))
+        return HYPERVISOR.passed(say("There is none: this is the machine itself."))
     return HYPERVISOR.passed(
         say("This system is a guest itself ({hypervisor}); its guests are nested.", hypervisor=hypervisor)
     )
@@ -50,7 +50,7 @@ def _container(situation: Situation) -> CheckResult:
     if isinstance(container, Unknown):
         return CONTAINER.unknown(container)
     if container is None:
-        return CONTAINER.passed(say("None."))
+        return CONTAINER.passed(say("This is not a container."))
     return CONTAINER.passed(
         say("This is a container ({container}): modules and devices come from outside.", container=container)
     )

@@ -7,12 +7,12 @@ from kvmwizard.checks.processor import nesting_remedy
 from kvmwizard.checks.results import Cause, CheckResult
 from kvmwizard.host.firmware import FirmwareLock
 from kvmwizard.host.processor import VirtualizationExtension
-from kvmwizard.host.reading import Unknown, known
+from kvmwizard.host.reading import Unknown, UnknownReason, known
 from kvmwizard.words import Words, say
 
 VIRTUALIZATION = Check(
     "firmware.virtualization",
-    say("Firmware allows virtualization"),
+    say("Firmware setting"),
     say("The firmware can lock virtualization off, and then only its own setup can turn it on."),
 )
 SECURE_BOOT = Check(
@@ -58,7 +58,7 @@ def _virtualization(situation: Situation) -> CheckResult:
     if waits := situation.waits_for(Link.FIRMWARE, VIRTUALIZATION):
         return waits
     if evidence.guest_ran(facts):
-        return VIRTUALIZATION.passed(say("A guest ran, so the firmware lets it."))
+        return VIRTUALIZATION.passed(say("A guest ran, so nothing in the firmware stands in the way."))
     if evidence.works(facts):
         return VIRTUALIZATION.passed(say("The kernel's KVM driver is at work, so the firmware lets it."))
     if isinstance(lock, Unknown):
@@ -116,6 +116,8 @@ def _secure_boot(situation: Situation) -> CheckResult:
 
 def _lockdown(situation: Situation) -> CheckResult:
     lockdown = situation.facts.firmware.lockdown
+    if isinstance(lockdown, Unknown) and lockdown.unknown is UnknownReason.NOT_SHOWN:
+        return LOCKDOWN.not_applicable(say("This kernel shows no lockdown."))
     if isinstance(lockdown, Unknown):
         return LOCKDOWN.unknown(lockdown)
     if lockdown == "none":

@@ -11,7 +11,7 @@ from kvmwizard.words import Words, say
 PRESENT = Check("iommu.present", say("IOMMU"), say("It is needed only to hand PCI devices to guests."))
 ENABLED = Check(
     "iommu.enabled",
-    say("IOMMU in use by the kernel"),
+    say("IOMMU in use"),
     say("Devices can be handed to guests only where the kernel has put them in IOMMU groups."),
 )
 

@@ -14,7 +14,7 @@ OPTIONS = Check(
 )
 NESTED = Check(
     "nested",
-    say("Guests may run guests"),
+    say("Nested guests"),
     say("With nesting a guest can be a KVM host itself; it is needed for nothing else."),
 )
 

@@ -151,6 +151,6 @@ def _refusal(facts: Facts) -> str | None:
     lines = [
         line
         for line in known(facts.kernel.log_lines, ())
-        if any(word.lower() in line.lower() for word in REFUSALS)
+        if not line.startswith(("DMAR", "AMD-Vi")) and any(word.lower() in line.lower() for word in REFUSALS)
     ]
     return lines[-1].strip() if lines else None

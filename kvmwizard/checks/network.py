@@ -12,7 +12,7 @@ from kvmwizard.words import Words, say
 
 VHOST_NET = Check(
     "network.vhost_net",
-    say("Fast guest network (vhost-net)"),
+    say("Guest network (vhost-net)"),
     say(
         "With /dev/vhost-net the kernel moves guests' packets itself; guests run without it, with a "
         "slower network."

@@ -9,7 +9,7 @@ from kvmwizard.words import Words, say
 
 OTHER = Check(
     "other_hypervisor",
-    say("No other hypervisor in the way"),
+    say("Other hypervisors"),
     say("Only one hypervisor at a time can hold the processor's virtualization."),
 )
 

@@ -7,10 +7,13 @@ from kvmwizard.host.facts import Facts
 from kvmwizard.host.reading import Unknown, known
 from kvmwizard.words import say
 
-WHY = say("It hides guests' memory from the host; ordinary guests need none of it.")
+WHY = say(
+    "It hides guests' memory and registers from the host (SEV, SEV-ES, SEV-SNP, Secure Execution); ordinary "
+    "guests need none of it."
+)
 SUPPORT = Check("secure_guest.support", say("Encrypted guests"), WHY)
-SEV_ES = Check("secure_guest.sev_es", say("Encrypted guest registers (SEV-ES)"), WHY)
-SEV_SNP = Check("secure_guest.sev_snp", say("Protected guest memory (SEV-SNP)"), WHY)
+SEV_ES = Check("secure_guest.sev_es", say("Encrypted registers"), WHY)
+SEV_SNP = Check("secure_guest.sev_snp", say("Protected guest memory"), WHY)
 
 ON = ("Y", "1")
 PROTECTED_VIRTUALIZATION_FACILITY = "158"
