@@ -80,9 +80,11 @@ def expected(step: str) -> Expected:
 
 
 def family_of(distribution: DistributionFacts) -> Family | None:
-    """The family the distribution says it is, else the first it says it is like."""
+    """The family the distribution says it is or is like, else the first that has its package manager."""
     for name in (known(distribution.id, ""), *distribution.like):
         for family in families().values():
             if name in family.ids:
                 return family
-    return None
+    return next(
+        (family for family in families().values() if family.manager == distribution.package_manager), None
+    )

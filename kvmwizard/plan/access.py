@@ -1,0 +1,256 @@
+"""The steps that let the user at /dev/kvm: a group, a rule, the device itself, and the proof."""
+
+from dataclasses import dataclass
+
+from kvmwizard.answers import AccessAnswer
+from kvmwizard.host.facts import Facts
+from kvmwizard.host.guest import GUEST_ARCHITECTURE, guest_program_sha256
+from kvmwizard.host.kvm_device import DeviceNode
+from kvmwizard.host.reading import known
+from kvmwizard.packages.distributions import Family, expected, family_of
+from kvmwizard.plan.model import (
+    DeviceAclGrants,
+    DeviceGroup,
+    FileHolds,
+    GrantDeviceAcl,
+    GroupExists,
+    GuestRanAs,
+    RunCommand,
+    RunGuestAs,
+    SetDeviceGroup,
+    Step,
+    UserInGroup,
+    WriteFile,
+)
+from kvmwizard.words import Words, say
+
+DEVICE = "/dev/kvm"
+RULE_FILE = "/etc/udev/rules.d/99-kvmwizard.rules"
+"""After the vendor's rules, so that ours counts (udev(7))."""
+RULE_MODE = 0o644
+DEFAULT_GROUP = "kvm"
+GROUP_MODE = 0o660
+GROUP_READ_AND_WRITE = 0o060
+EVERYBODY_READS_AND_WRITES = 0o006
+UDEVADM = "/usr/bin/udevadm"
+SETTLE_SECONDS = 10
+
+BUSYBOX_MANAGERS = {"apk"}
+"""Families whose account tools are busybox's addgroup and delgroup."""
+
+
+@dataclass(frozen=True)
+class DeviceWish:
+    """What is to become of the device; made from facts alone."""
+
+    group: str
+    new_group: bool
+    mode: int
+    change: bool
+    """The node itself must get another group or mode, or will once it exists."""
+    rule: bool
+    """udev must be told, or it would make the device as it was."""
+
+
+def access_steps(facts: Facts, answer: AccessAnswer, loads_modules: bool) -> tuple[Step, ...]:
+    """All that applies; root needs nothing but the proof."""
+    comes = device_comes(facts, loads_modules)
+    steps: list[Step] = []
+    if answer.user != "root" and not everybody_may(facts):
+        wish = device_wish(facts)
+        family = family_of(facts.distribution)
+        if wish.new_group:
+            steps.append(_group_step(wish.group, family))
+        steps.append(_member_step(answer.user, wish.group, family))
+        if wish.rule:
+            steps.append(_rule_step(wish, facts.distribution.udev_running is True))
+        if wish.change and comes:
+            steps.append(_device_step(wish))
+        if answer.now and comes:
+            steps.append(_now_step(answer.user))
+    if comes and facts.processor.architecture == GUEST_ARCHITECTURE:
+        steps.append(_prove_step(answer.user))
+    return tuple(steps)
+
+
+def device_comes(facts: Facts, loads_modules: bool) -> bool:
+    """Whether /dev/kvm is there, or will be once modules are loaded."""
+    return loads_modules or facts.kvm.node is not None
+
+
+def everybody_may(facts: Facts) -> bool:
+    """Whether the device is open to every user, as Fedora has it."""
+    node = facts.kvm.node
+    return isinstance(node, DeviceNode) and (
+        node.mode & EVERYBODY_READS_AND_WRITES == EVERYBODY_READS_AND_WRITES
+    )
+
+
+def device_wish(facts: Facts) -> DeviceWish:
+    """The device's own group where it has one, else the group kvm, new where there is none."""
+    node = facts.kvm.node
+    if isinstance(node, DeviceNode) and node.group is not None and node.group_id != 0:
+        # Under an access list the mode shows the list's mask in the group's place.
+        plain = not known(node.acl, ())
+        good = plain and node.mode & GROUP_READ_AND_WRITE == GROUP_READ_AND_WRITE
+        if good:
+            return DeviceWish(node.group, new_group=False, mode=node.mode, change=False, rule=False)
+        return DeviceWish(node.group, new_group=False, mode=GROUP_MODE, change=True, rule=plain)
+    existing = known(facts.users.kvm_group, None)
+    udev_knows = existing is not None and facts.distribution.udev_running is True
+    node_missing = not isinstance(node, DeviceNode)
+    return DeviceWish(
+        existing or DEFAULT_GROUP,
+        new_group=existing is None,
+        mode=GROUP_MODE,
+        change=True,
+        # systemd's own rule gives a new device to the group kvm where that exists.
+        rule=not (node_missing and udev_knows),
+    )
+
+
+def access_notes(facts: Facts, answer: AccessAnswer, loads_modules: bool) -> tuple[Words, ...]:
+    """What will hold, and when."""
+    notes: list[Words] = []
+    if not device_comes(facts, loads_modules):
+        notes.append(
+            say(
+                "There is no {device}, and nothing in this plan brings it. The hardware check says why.",
+                device=DEVICE,
+            )
+        )
+    elif facts.processor.architecture != GUEST_ARCHITECTURE:
+        notes.append(say("On this architecture the proof is left to QEMU: kvmwizard verify."))
+    if answer.user == "root":
+        notes.append(say("root may use {device} already.", device=DEVICE))
+    elif everybody_may(facts):
+        notes.append(say("Every user of this machine may use {device} already.", device=DEVICE))
+    else:
+        notes.extend(_group_notes(facts, answer, device_wish(facts)))
+    return tuple(notes)
+
+
+def _group_notes(facts: Facts, answer: AccessAnswer, wish: DeviceWish) -> list[Words]:
+    notes: list[Words] = []
+    account = facts.users.account(answer.user)
+    if account is None or wish.group not in account.groups:
+        if answer.now:
+            sentence = say(
+                "{user}'s new group counts from the next login. Until then an entry in the access list "
+                "of {device} lets {user} use it; it lasts until the device is made anew.",
+                user=answer.user,
+                device=DEVICE,
+            )
+        else:
+            sentence = say(
+                "{user}'s new group counts from the next login: log out and in again before using {device}.",
+                user=answer.user,
+                device=DEVICE,
+            )
+        notes.append(sentence)
+    if wish.change and facts.distribution.udev_running is not True:
+        notes.append(
+            say(
+                "udev is not running here, so {device} gets its group and mode now, but goes back to what "
+                "it was at the next start unless udev runs then.",
+                device=DEVICE,
+            )
+        )
+    return notes
+
+
+def _group_step(group: str, family: Family | None) -> Step:
+    if family is not None and family.manager in BUSYBOX_MANAGERS:
+        argv: tuple[str, ...] = ("/usr/sbin/addgroup", "-S", group)
+    else:
+        number = family.group_id if family is not None and group == DEFAULT_GROUP else None
+        wanted = () if number is None else ("--gid", str(number))
+        # With --force the system chooses another number where the wanted one is taken.
+        argv = ("/usr/sbin/groupadd", "--system", "--force", *wanted, group)
+    return Step(
+        id="access.group",
+        title=say("Create the group {group}", group=group),
+        root=True,
+        seconds=0,
+        conditions=(GroupExists(group=group),),
+        actions=(RunCommand(argv=argv),),
+    )
+
+
+def _member_step(user: str, group: str, family: Family | None) -> Step:
+    busybox = family is not None and family.manager in BUSYBOX_MANAGERS
+    argv = ("/usr/sbin/addgroup", user, group) if busybox else ("/usr/bin/gpasswd", "--add", user, group)
+    return Step(
+        id="access.member",
+        title=say("Put {user} into the group {group}", user=user, group=group),
+        needs=("access.group",),
+        root=True,
+        seconds=0,
+        conditions=(UserInGroup(user=user, group=group),),
+        actions=(RunCommand(argv=argv),),
+    )
+
+
+def _rule_step(wish: DeviceWish, udev_running: bool) -> Step:
+    text = (
+        "# Written by kvmwizard: members of the group may run guests.\n"
+        f'KERNEL=="kvm", GROUP="{wish.group}", MODE="{wish.mode:04o}", OPTIONS+="static_node=kvm"\n'
+    )
+    told = (
+        RunCommand(argv=(UDEVADM, "control", "--reload-rules")),
+        RunCommand(argv=(UDEVADM, "trigger", "--name-match=kvm")),
+        # What udev does to the device must be over before we give it away.
+        RunCommand(argv=(UDEVADM, "settle", f"--timeout={SETTLE_SECONDS}")),
+    )
+    return Step(
+        id="access.rule",
+        title=say("Let udev give {device} to the group {group}", device=DEVICE, group=wish.group),
+        needs=("access.group", "modules.load"),
+        root=True,
+        seconds=1 if udev_running else 0,
+        conditions=(FileHolds(path=RULE_FILE, text=text, mode=RULE_MODE),),
+        actions=(WriteFile(path=RULE_FILE, text=text, mode=RULE_MODE), *(told if udev_running else ())),
+    )
+
+
+def _device_step(wish: DeviceWish) -> Step:
+    return Step(
+        id="access.device",
+        title=say(
+            "Give {device} to the group {group}, mode {mode}",
+            device=DEVICE,
+            group=wish.group,
+            mode=f"{wish.mode:04o}",
+        ),
+        needs=("access.group", "access.rule", "modules.load"),
+        root=True,
+        seconds=0,
+        conditions=(DeviceGroup(path=DEVICE, group=wish.group, mode=wish.mode),),
+        actions=(SetDeviceGroup(path=DEVICE, group=wish.group, mode=wish.mode),),
+    )
+
+
+def _now_step(user: str) -> Step:
+    return Step(
+        id="access.now",
+        title=say("Let {user} use {device} at once, without a new login", user=user, device=DEVICE),
+        needs=("access.rule", "access.device", "modules.load"),
+        root=True,
+        seconds=0,
+        conditions=(DeviceAclGrants(path=DEVICE, user=user),),
+        actions=(GrantDeviceAcl(path=DEVICE, user=user),),
+        required=False,
+    )
+
+
+def _prove_step(user: str) -> Step:
+    return Step(
+        id="access.prove",
+        title=say("Run a tiny guest as {user}", user=user),
+        needs=("access.member", "access.device", "access.now", "modules.load"),
+        root=True,
+        uses=("processor",),
+        seconds=expected("access.prove").seconds,
+        conditions=(GuestRanAs(user=user),),
+        actions=(RunGuestAs(user=user, program_sha256=guest_program_sha256()),),
+    )

@@ -1,0 +1,139 @@
+"""The steps that install packages: QEMU, what goes with it, and a kernel."""
+
+from collections.abc import Sequence
+
+from kvmwizard.answers import Answers, DistributionKernel, DistributionQemu
+from kvmwizard.host.facts import Facts
+from kvmwizard.packages.distributions import Family, expected, family_of
+from kvmwizard.packages.managers import package_manager
+from kvmwizard.packages.protocol import Command, PackageManager
+from kvmwizard.plan.model import PackageListsFresh, PackagesInstalled, RunCommand, Step
+from kvmwizard.plan.refused import PlanRefused
+from kvmwizard.words import say
+
+FRESH_SECONDS = 24 * 60 * 60
+
+LISTS_STAY = say("The refreshed package lists stay. They change nothing but what is offered.")
+CONFIGURATION_STAYS = say(
+    "Configuration files of removed packages stay, and packages that were brought up to date stay so."
+)
+
+
+def software_steps(facts: Facts, answers: Answers) -> tuple[Step, ...]:
+    """Refresh, install and kernel, as far as something is to be installed. Raises PlanRefused."""
+    kernel = answers.kernel.kernel if answers.kernel else None
+    chosen_kernel = kernel if isinstance(kernel, DistributionKernel) else None
+    choices = _choices(answers)
+    if not choices and chosen_kernel is None:
+        return ()
+    if chosen_kernel is not None and isinstance(facts.environment.container, str):
+        raise PlanRefused(
+            say(
+                "A container has no kernel of its own, so none can be installed here. "
+                "Keep the running kernel, or run kvmwizard on the machine that holds the container."
+            )
+        )
+    manager, family = _manager_and_family(facts)
+    names = _package_names(family, choices, facts.processor.architecture)
+    steps = [_install_step(manager, names, choices)] if names else []
+    if chosen_kernel is not None:
+        steps.append(_kernel_step(manager, chosen_kernel))
+    return (*_refresh_steps(manager, names, chosen_kernel), *steps) if steps else ()
+
+
+def run_command(command: Command) -> RunCommand:
+    """A package manager's command as an action."""
+    return RunCommand(argv=command.argv, environment=dict(command.environment), locks=command.locks)
+
+
+def _choices(answers: Answers) -> tuple[str, ...]:
+    qemu = answers.qemu is not None and isinstance(answers.qemu.qemu, DistributionQemu)
+    extras = answers.qemu_options.extras if answers.qemu_options else ()
+    return (*(("qemu",) if qemu else ()), *extras)
+
+
+def _manager_and_family(facts: Facts) -> tuple[PackageManager, Family]:
+    manager, family = package_manager(facts.distribution), family_of(facts.distribution)
+    if manager is None or family is None:
+        raise PlanRefused(
+            say(
+                "Packages would have to be installed, but kvmwizard does not know this machine's package "
+                "manager. Install QEMU the way your distribution does, then choose it as the QEMU that is "
+                "already here, keep the running kernel, and choose nothing to go with QEMU."
+            )
+        )
+    return manager, family
+
+
+def _package_names(family: Family, choices: Sequence[str], architecture: str) -> tuple[str, ...]:
+    names = [name for choice in choices for name in family.package_names(choice, architecture)]
+    return tuple(dict.fromkeys(names))
+
+
+def _refresh_steps(
+    manager: PackageManager, names: tuple[str, ...], kernel: DistributionKernel | None
+) -> tuple[Step, ...]:
+    actions = tuple(map(run_command, manager.refresh()))
+    if not actions:
+        return ()
+    wanted = PackagesInstalled(
+        manager=manager.name,
+        names=(*names, kernel.package) if kernel else names,
+        at_least={kernel.package: kernel.version} if kernel else {},
+    )
+    cost = expected("packages.refresh")
+    return (
+        Step(
+            id="packages.refresh",
+            title=say("Refresh the package lists"),
+            root=True,
+            uses=("network", "packages"),
+            seconds=cost.seconds,
+            disk_bytes=cost.bytes,
+            conditions=(PackageListsFresh(manager=manager.name, seconds=FRESH_SECONDS, wanted=wanted),),
+            actions=actions,
+            # One unreachable source among many is no reason to stop: installing will tell.
+            required=False,
+            lasting=LISTS_STAY,
+        ),
+    )
+
+
+def _install_step(manager: PackageManager, names: tuple[str, ...], choices: Sequence[str]) -> Step:
+    costs = [expected(f"packages.{choice}") for choice in choices]
+    return Step(
+        id="packages.install",
+        title=say("Install {packages}", packages=", ".join(names)),
+        needs=("packages.refresh",),
+        root=True,
+        uses=("network", "packages"),
+        seconds=sum(cost.seconds for cost in costs),
+        disk_bytes=sum(cost.bytes for cost in costs),
+        conditions=(PackagesInstalled(manager=manager.name, names=names),),
+        actions=tuple(map(run_command, manager.install(names))),
+        lasting=CONFIGURATION_STAYS,
+    )
+
+
+def _kernel_step(manager: PackageManager, kernel: DistributionKernel) -> Step:
+    cost = expected("kernel.install")
+    return Step(
+        id="kernel.install",
+        title=say(
+            "Install the kernel package {package}, version {version}",
+            package=kernel.package,
+            version=kernel.version,
+        ),
+        needs=("packages.refresh",),
+        root=True,
+        uses=("network", "packages"),
+        seconds=cost.seconds,
+        disk_bytes=cost.bytes,
+        conditions=(
+            PackagesInstalled(
+                manager=manager.name, names=(kernel.package,), at_least={kernel.package: kernel.version}
+            ),
+        ),
+        actions=tuple(map(run_command, manager.install((kernel.package,)))),
+        lasting=CONFIGURATION_STAYS,
+    )
