@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from kvmwizard.checks.results import Outcome
 from kvmwizard.proof.boot import boot_level, boot_outcome
@@ -21,6 +21,7 @@ def prove(
     on_progress: Callable[[Words], None],
     cancelled: threading.Event | None = None,
     expected_kernel: str | None = None,
+    on_level: Callable[[ProofLevel], None] | None = None,
 ) -> Proof:
     """Run every level, at most some five minutes; usually a few seconds. Changes nothing.
 
@@ -30,38 +31,40 @@ def prove(
         on_progress: told, from this thread, what is being waited for, at least once a second.
         cancelled: when set, the level under way is stopped, and the rest is left unknown.
         expected_kernel: the release that shall be running, where a kernel was installed.
+        on_level: given each level, from this thread, as soon as it is finished.
     """
     context = proof_context(user, on_progress, cancelled)
-    levels = (
-        *((_kernel_level(expected_kernel),) if expected_kernel is not None else ()),
-        tiny_guest_level(context),
-        *_qemu_levels(context, qemu),
-    )
+    levels: list[ProofLevel] = []
+    for level in _levels(context, qemu, expected_kernel):
+        levels.append(level)
+        if on_level is not None:
+            on_level(level)
     return Proof(
         user=context.user,
         qemu=qemu,
-        levels=levels,
+        levels=tuple(levels),
         good=is_good(levels),
-        verdict=verdict(levels, context.user, qemu),
+        verdict=verdict(tuple(levels), context.user, qemu),
         command_line=guest_command_line(qemu, os.uname().machine) if qemu is not None else (),
     )
 
 
-def _qemu_levels(context: ProofContext, qemu: str | None) -> tuple[ProofLevel, ...]:
+def _levels(context: ProofContext, qemu: str | None, expected_kernel: str | None) -> Iterator[ProofLevel]:
+    """Every level in its order, each carried out when it is asked for."""
+    if expected_kernel is not None:
+        yield _kernel_level(expected_kernel)
+    yield tiny_guest_level(context)
     if qemu is None:
         found = say("No QEMU was found on this machine.")
         remedy = say("Install QEMU: kvmwizard")
-        return (
-            boot_outcome(Outcome.UNKNOWN, found, with_kvm=False, remedy=remedy),
-            boot_outcome(Outcome.UNKNOWN, found, with_kvm=True, remedy=remedy),
-            query_outcome(Outcome.UNKNOWN, found, remedy=remedy),
-        )
+        yield boot_outcome(Outcome.UNKNOWN, found, with_kvm=False, remedy=remedy)
+        yield boot_outcome(Outcome.UNKNOWN, found, with_kvm=True, remedy=remedy)
+        yield query_outcome(Outcome.UNKNOWN, found, remedy=remedy)
+        return
     architecture = os.uname().machine
-    return (
-        boot_level(context, qemu, architecture, with_kvm=False),
-        boot_level(context, qemu, architecture, with_kvm=True),
-        query_kvm_level(context, qemu),
-    )
+    yield boot_level(context, qemu, architecture, with_kvm=False)
+    yield boot_level(context, qemu, architecture, with_kvm=True)
+    yield query_kvm_level(context, qemu)
 
 
 def _kernel_level(expected: str) -> ProofLevel:
