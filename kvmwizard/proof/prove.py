@@ -15,11 +15,12 @@ from kvmwizard.proof.verdict import is_good, verdict
 from kvmwizard.words import Words, say
 
 
-def prove(
+def prove(  # noqa: PLR0913  -- each is one thing that some front end wants of a proof
     qemu: str | None,
     user: str | None,
     on_progress: Callable[[Words], None],
     cancelled: threading.Event | None = None,
+    *,
     expected_kernel: str | None = None,
     on_level: Callable[[ProofLevel], None] | None = None,
 ) -> Proof:
