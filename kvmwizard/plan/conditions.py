@@ -23,8 +23,7 @@ from kvmwizard.plan.observed import (
 )
 from kvmwizard.words import Words, say, say_many
 
-READ_AND_WRITE = "rw"
-DEVICE_PERMISSION_BITS = 0o777
+READ_AND_WRITE = "rw-"
 
 
 def holds(condition: model.Condition, observed: str) -> bool:
@@ -200,8 +199,10 @@ def _device_changes(
     return (changes.DeviceGiven(path=condition.path, previous_group=before.group, previous_mode=before.mode),)
 
 
-def _access_holds(_: model.DeviceAclGrants, observed: ObservedDeviceAccess) -> bool:
-    return observed.anyway or (observed.entry or "").startswith(READ_AND_WRITE)
+def _access_holds(condition: model.DeviceAclGrants, observed: ObservedDeviceAccess) -> bool:
+    if condition.permissions == READ_AND_WRITE and observed.anyway:
+        return True
+    return observed.entry == condition.permissions
 
 
 def _access_evidence(

@@ -127,11 +127,16 @@ class DeviceGroup(PlanModel):
 
 
 class DeviceAclGrants(PlanModel):
-    """The device's access list gives the user read and write, or their running session has them anyway."""
+    """The device's access list gives the user exactly these permissions.
+
+    Reading and writing may also come from elsewhere, as long as the user's
+    running session has them.
+    """
 
     kind: Literal["device-acl-grants"] = "device-acl-grants"
     path: str
     user: str
+    permissions: Annotated[str, Field(pattern=r"^[r-][w-]-$")] = "rw-"
 
 
 class DeviceAclWithout(PlanModel):

@@ -1,0 +1,128 @@
+"""The plan as shell: what a careful admin can read, and run to the same end."""
+
+import shlex
+
+from kvmwizard.host.guest import GUEST_PROGRAM
+from kvmwizard.packages.protocol import PROGRESS_DESCRIPTOR
+from kvmwizard.plan.model import (
+    Action,
+    GrantDeviceAcl,
+    Plan,
+    RemoveEmptyGroup,
+    RemoveFile,
+    RevokeDeviceAcl,
+    RunCommand,
+    RunGuestAs,
+    SetDeviceGroup,
+    Step,
+    WriteFile,
+    plan_digest,
+)
+
+END_OF_FILE = "END_OF_FILE"
+STATUS_OPTION = f"APT::Status-Fd={PROGRESS_DESCRIPTOR}"
+
+
+ShellCommand = tuple[str, tuple[str, ...]]
+"""A command line, and the lines of its here-document."""
+
+
+def shell_lines(action: Action) -> tuple[str, ...]:
+    """The shell lines that do what the action does, run as root."""
+    return tuple(line for command, document in _commands(action) for line in (command, *document))
+
+
+def _commands(action: Action) -> tuple[ShellCommand, ...]:
+    match action:
+        case RunCommand():
+            return ((_command_line(action), ()),)
+        case WriteFile():
+            return (_here_document(action),)
+        case RemoveFile():
+            return _plain(("rm", "-f", "--", action.path))
+        case RemoveEmptyGroup():
+            return ((_remove_empty_group(action.group), ()),)
+        case SetDeviceGroup():
+            return _plain(
+                ("chgrp", "--", action.group, action.path),
+                ("chmod", f"{action.mode:04o}", "--", action.path),
+            )
+        case GrantDeviceAcl():
+            return _plain(("setfacl", "-m", f"u:{action.user}:{action.permissions}", "--", action.path))
+        case RevokeDeviceAcl():
+            return _plain(("setfacl", "-x", f"u:{action.user}", "--", action.path))
+        case RunGuestAs():
+            # Root opens the program, since the user may not be able to.
+            guest = shlex.join(("runuser", "-u", action.user, "--", "python3", "-I", "-S", "-"))
+            return ((f"{guest} <{shlex.quote(str(GUEST_PROGRAM))}", ()),)
+
+
+def _plain(*commands: tuple[str, ...]) -> tuple[ShellCommand, ...]:
+    return tuple((shlex.join(words), ()) for words in commands)
+
+
+def plan_as_shell(plan: Plan) -> str:
+    """A whole script for /bin/sh: it stops at the first step that must not fail and does."""
+    lines = [
+        "#!/bin/sh",
+        f"# What kvmwizard would do for {plan.user}; plan {plan_digest(plan)}.",
+        *(f"# Note: {note.english}" for note in plan.notes),
+        "set -eu",
+        "export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "umask 022",
+        'if [ "$(id -u)" -ne 0 ]; then',
+        "    echo 'This script changes the system: run it as root.' >&2",
+        "    exit 1",
+        "fi",
+        *_setfacl_check(plan),
+    ]
+    for number, step in enumerate(plan.steps, 1):
+        lines += ["", *_step_lines(number, step)]
+    return "\n".join(lines) + "\n"
+
+
+def _setfacl_check(plan: Plan) -> tuple[str, ...]:
+    lists = (GrantDeviceAcl, RevokeDeviceAcl)
+    if not any(isinstance(action, lists) for step in plan.steps for action in step.actions):
+        return ()
+    return (
+        "if ! command -v setfacl >/dev/null; then",
+        "    echo 'This script needs setfacl: install the package acl, then run it again.' >&2",
+        "    exit 1",
+        "fi",
+    )
+
+
+def _step_lines(number: int, step: Step) -> list[str]:
+    heading = f"# {number}. {step.title.english}  [{step.id}]"
+    commands = [command for action in step.actions for command in _commands(action)]
+    if step.required:
+        return [heading, *(line for action in step.actions for line in shell_lines(action))]
+    lines = [heading]
+    for place, (command, document) in enumerate(commands, 1):
+        lines += [f"{command} {'||' if place == len(commands) else '&&'}", *document]
+    warning = shlex.quote(f"warning: {step.id} failed; the rest is good without it")
+    return [*lines, f"    echo {warning} >&2"]
+
+
+def _command_line(action: RunCommand) -> str:
+    """Apt's progress goes to a descriptor that only kvmwizard opens, so the option is left out."""
+    words = list(action.argv)
+    while STATUS_OPTION in words:
+        place = words.index(STATUS_OPTION)
+        del words[place - 1 : place + 1]
+    assignments = [f"{name}={shlex.quote(value)}" for name, value in action.environment.items()]
+    return " ".join([*assignments, shlex.join(words)])
+
+
+def _here_document(action: WriteFile) -> ShellCommand:
+    command = ("install", "-D", "-m", f"{action.mode:04o}", "--", "/dev/stdin", action.path)
+    delimiter = END_OF_FILE
+    while delimiter in action.text.splitlines():
+        delimiter += "_"
+    return f"{shlex.join(command)} <<'{delimiter}'", (*action.text.splitlines(), delimiter)
+
+
+def _remove_empty_group(group: str) -> str:
+    quoted = shlex.quote(group)
+    return f'[ -z "$(getent group {quoted} | cut -d: -f4)" ] && groupdel {quoted}'

@@ -1,0 +1,191 @@
+"""Makes the plan that takes a run back: what its journal says was changed, in reverse order."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kvmwizard.packages.managers import MANAGERS
+from kvmwizard.plan import changes
+from kvmwizard.plan.model import (
+    Action,
+    Condition,
+    DeviceAclGrants,
+    DeviceAclWithout,
+    DeviceGroup,
+    FileAbsent,
+    FileHolds,
+    GrantDeviceAcl,
+    GroupAbsent,
+    ModuleUnloaded,
+    PackagesAbsent,
+    Plan,
+    RemoveEmptyGroup,
+    RemoveFile,
+    RevokeDeviceAcl,
+    RunCommand,
+    SetDeviceGroup,
+    Step,
+    UserNotInGroup,
+    WriteFile,
+)
+from kvmwizard.plan.software import run_command
+from kvmwizard.words import Words, say, say_many
+
+PREFIX = "undo."
+EXPECTED_SECONDS = {"packages-added": 30.0}
+MAY_BE_IN_USE = {"packages-added", "module-inserted", "group-created"}
+"""What somebody needs by now stays, and the rest is taken back all the same."""
+
+BUSYBOX_ADDGROUP = "/usr/sbin/addgroup"
+
+
+def make_undo_plan(plan: Plan, changes_by_step: Mapping[str, tuple[str, ...]]) -> Plan:
+    """A plan that restores what each step found, for the steps that changed something.
+
+    Args:
+        plan: the plan that was carried out, wholly or in part.
+        changes_by_step: the ledger of the run's journal: by step id, the JSON texts
+            of `changes_between`.
+
+    Raises:
+        KeyError: the ledger names a step that the plan does not have.
+        ValidationError: the ledger holds something that is no change.
+    """
+    unknown = set(changes_by_step) - {step.id for step in plan.steps}
+    if unknown:
+        raise KeyError(*sorted(unknown))
+    undone = [step for step in reversed(plan.steps) if changes_by_step.get(step.id)]
+    ids = {step.id for step in undone}
+    steps = tuple(
+        _undo_step(step, changes_by_step[step.id], _waited_for_by(plan, step.id, ids)) for step in undone
+    )
+    touched = [step for step in plan.steps if step.id in changes_by_step]
+    lasting = dict.fromkeys(step.lasting for step in touched if step.lasting is not None)
+    return Plan(purpose="undo", user=plan.user, qemu=plan.qemu, notes=tuple(lasting), steps=steps)
+
+
+def _waited_for_by(plan: Plan, step_id: str, ids: set[str]) -> tuple[str, ...]:
+    """Who needed the step, directly or through others, must be undone before it."""
+    waiting: set[str] = set()
+    for step in plan.steps:  # in an order that respects their needs
+        if step_id in step.needs or waiting & set(step.needs):
+            waiting.add(step.id)
+    return tuple(PREFIX + step.id for step in reversed(plan.steps) if step.id in waiting & ids)
+
+
+def _undo_step(step: Step, texts: tuple[str, ...], needs: tuple[str, ...]) -> Step:
+    # A step's later changes stand on its earlier ones.
+    found = [changes.parse_change(text) for text in reversed(texts)]
+    conditions: list[Condition] = []
+    actions: list[Action] = []
+    for change in found:
+        condition, action = _RESTORERS[change.kind](change, step)
+        conditions.extend(condition)
+        actions.extend(action)
+    return Step(
+        id=PREFIX + step.id,
+        title=_title(found[0]),
+        needs=needs,
+        root=True,
+        uses=("packages",) if "packages" in step.uses else (),
+        seconds=sum(EXPECTED_SECONDS.get(change.kind, 0.0) for change in found),
+        conditions=tuple(conditions),
+        actions=tuple(actions),
+        required=not any(change.kind in MAY_BE_IN_USE for change in found),
+    )
+
+
+def _title(change: changes.Change) -> Words:
+    if isinstance(change, changes.PackagesAdded):
+        return say_many(
+            "Remove the package that was installed",
+            "Remove the {count} packages that were installed",
+            len(change.names),
+        )
+    if isinstance(change, changes.FileWritten):
+        if change.previous_text is None:
+            return say("Remove {path}", path=change.path)
+        return say("Write {path} as it was", path=change.path)
+    if isinstance(change, changes.GroupCreated):
+        return say("Remove the group {group}", group=change.group)
+    if isinstance(change, changes.MemberAdded):
+        return say("Take {user} out of the group {group}", user=change.user, group=change.group)
+    if isinstance(change, changes.ModuleInserted):
+        return say("Unload {module} and what was loaded with it", module=change.name)
+    if isinstance(change, changes.DeviceGiven):
+        return say(
+            "Give {device} back to the group {group}, mode {mode}",
+            device=change.path,
+            group=change.previous_group,
+            mode=f"{change.previous_mode:04o}",
+        )
+    return say("Take {user} off the access list of {device}", user=change.user, device=change.path)
+
+
+_Restored = tuple[tuple[Condition, ...], tuple[Action, ...]]
+
+
+def _restore_packages(change: changes.PackagesAdded, _: Step) -> _Restored:
+    manager = MANAGERS[change.manager]
+    return (
+        (PackagesAbsent(manager=change.manager, names=change.names),),
+        tuple(map(run_command, manager.remove(change.names))),
+    )
+
+
+def _restore_file(change: changes.FileWritten, step: Step) -> _Restored:
+    """Who was told of the new file (udev, the boot loader) is told again."""
+    told = tuple(action for action in step.actions if isinstance(action, RunCommand))
+    if change.previous_text is None or change.previous_mode is None:
+        return (FileAbsent(path=change.path),), (RemoveFile(path=change.path), *told)
+    previous = {"path": change.path, "text": change.previous_text, "mode": change.previous_mode}
+    return (FileHolds.model_validate(previous),), (WriteFile.model_validate(previous), *told)
+
+
+def _restore_group(change: changes.GroupCreated, _: Step) -> _Restored:
+    return (GroupAbsent(group=change.group),), (RemoveEmptyGroup(group=change.group),)
+
+
+def _restore_membership(change: changes.MemberAdded, step: Step) -> _Restored:
+    busybox = any(
+        isinstance(action, RunCommand) and action.argv[0] == BUSYBOX_ADDGROUP for action in step.actions
+    )
+    program = ("/usr/sbin/delgroup",) if busybox else ("/usr/bin/gpasswd", "--delete")
+    return (
+        (UserNotInGroup(user=change.user, group=change.group),),
+        (RunCommand(argv=(*program, change.user, change.group)),),
+    )
+
+
+def _restore_module(change: changes.ModuleInserted, _: Step) -> _Restored:
+    return (
+        (ModuleUnloaded(name=change.name),),
+        (RunCommand(argv=("/sbin/modprobe", "-r", change.name)),),
+    )
+
+
+def _restore_device(change: changes.DeviceGiven, _: Step) -> _Restored:
+    previous = {"path": change.path, "group": change.previous_group, "mode": change.previous_mode}
+    return (DeviceGroup.model_validate(previous),), (SetDeviceGroup.model_validate(previous),)
+
+
+def _restore_acl(change: changes.AclGranted, _: Step) -> _Restored:
+    if change.previous is None:
+        return (
+            (DeviceAclWithout(path=change.path, user=change.user),),
+            (RevokeDeviceAcl(path=change.path, user=change.user),),
+        )
+    return (
+        (DeviceAclGrants(path=change.path, user=change.user, permissions=change.previous),),
+        (GrantDeviceAcl(path=change.path, user=change.user, permissions=change.previous),),
+    )
+
+
+_RESTORERS: dict[str, Callable[[Any, Step], _Restored]] = {
+    "packages-added": _restore_packages,
+    "file-written": _restore_file,
+    "group-created": _restore_group,
+    "member-added": _restore_membership,
+    "module-inserted": _restore_module,
+    "device-given": _restore_device,
+    "acl-granted": _restore_acl,
+}
