@@ -62,10 +62,13 @@ class Terminal:
     @property
     def ended(self) -> int | None:
         """The program's exit status, or None while it runs; a signal's number is 128 and the number."""
-        dead, status, signal = self._tmux(
-            "display-message", "-p", "#{pane_dead},#{pane_dead_status},#{pane_dead_signal}"
-        ).split(",")
+        asked = "#{pane_dead},#{pane_dead_status},#{pane_dead_signal},#{pid}"
+        dead, status, signal, server = self._tmux("display-message", "-p", asked).strip().split(",")
         if dead != "1":
+            return None
+        if not status and not signal:
+            # tmux 3.3a may miss the signal of a child that closed its terminal and ended at once.
+            self._machine.run(["kill", "-CHLD", server])
             return None
         return int(status) if status else 128 + int(signal)
 

@@ -1,0 +1,96 @@
+"""The wizard in a real terminal, walked with arrows, Space, Enter and Esc alone."""
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+
+from tests.machine.layers import PROGRAM_FOLDER
+from tests.machine.machine import ThrowawayMachine
+from tests.machine.terminal import Terminal
+
+KVMWIZARD = f"{PROGRAM_FOLDER}/bin/kvmwizard"
+PAGES = (
+    "Welcome",
+    "Hardware",
+    "Kernel",
+    "Kernel options",
+    "QEMU",
+    "QEMU options",
+    "Access",
+    "Review",
+    "Run",
+    "Proof",
+)
+PAGE_SECONDS = 40
+RUN_SECONDS = 240
+MOVE_SECONDS = 0.1
+MOST_LINES = 40
+PROOF_SECONDS = 300
+"""A disk that boots in 2 s took over 30 s on a busy host, and the proof boots two."""
+
+
+def open_wizard(
+    machine: ThrowawayMachine,
+    *words: str,
+    user: str = "root",
+    size: tuple[int, int] = (80, 24),
+    env: Mapping[str, str] | None = None,
+) -> Terminal:
+    """Start kvmwizard in a new terminal of the user's."""
+    return Terminal.open(machine, [KVMWIZARD, *words], user=user, size=size, env=env)
+
+
+def kvmwizard(
+    machine: ThrowawayMachine,
+    words: Sequence[str],
+    *,
+    user: str = "root",
+    env: Mapping[str, str] | None = None,
+    timeout: float = PAGE_SECONDS,
+) -> tuple[int, str, str]:
+    """Run a kvmwizard command without a terminal: exit code, standard output, standard error."""
+    result = machine.run([KVMWIZARD, *words], user=user, env=env, timeout=timeout)
+    return result.returncode, result.stdout, result.stderr
+
+
+def page_shown(screen: str) -> str | None:
+    """The title of the page that the screen's first line tells."""
+    first = screen.split("\n", 1)[0]
+    found = re.search(r"  (\S[^ ]*(?: \S+)*)   \d+ of \d+\s*$", first)
+    return found[1] if found else None
+
+
+def wait_for_page(terminal: Terminal, title: str, seconds: float = PAGE_SECONDS) -> str:
+    """Wait until the page is shown, and return the screen."""
+    return terminal.wait_until(lambda screen: page_shown(screen) == title, f"page {title}", seconds)
+
+
+def walk_to(terminal: Terminal, title: str, begin: str = "Welcome") -> str:
+    """Press Enter from page to page until the page is shown; each page answers with what it proposes."""
+    screen = wait_for_page(terminal, begin)
+    for following in PAGES[PAGES.index(begin) + 1 : PAGES.index(title) + 1]:
+        terminal.wait_until(is_settled, "a page that has read the machine", PAGE_SECONDS)
+        terminal.press("Enter")
+        screen = wait_for_page(terminal, following)
+    return screen
+
+
+def is_settled(screen: str) -> bool:
+    """Whether the page waits for the person and not for the machine."""
+    return "Reading this machine" not in screen
+
+
+def selected_line(screen: str) -> str:
+    """The line that the cursor is on."""
+    return next((line for line in screen.splitlines() if "▸" in line), "")
+
+
+def select(terminal: Terminal, text: str) -> None:
+    """Move the cursor down, then up, to a line with the text."""
+    for key in ("Down", "Up"):
+        for _ in range(MOST_LINES):
+            if text in selected_line(terminal.screen):
+                return
+            terminal.press(key)
+            time.sleep(MOVE_SECONDS)
+    raise AssertionError(f"no line with {text!r} on:\n{terminal.screen}")
