@@ -123,7 +123,9 @@ def _this_boot(text: str) -> tuple[str, ...]:
 
 def _lines_on_virtualization(log: tuple[str, ...]) -> tuple[str, ...]:
     chosen = [line for line in log if LOG_SUBJECTS.search(line) and not COMMAND_LINE_ECHO.search(line)]
-    return tuple(chosen[:MOST_LOG_LINES])
+    if len(chosen) > MOST_LOG_LINES:  # the boot says most, the end is the latest try to load KVM
+        chosen = chosen[: MOST_LOG_LINES // 2] + chosen[-MOST_LOG_LINES // 2 :]
+    return tuple(chosen)
 
 
 def _command_line(host: Host) -> Reading[tuple[str, ...]]:

@@ -5,7 +5,7 @@ import re
 
 from kvmwizard.host.host import Host
 from kvmwizard.host.parsing import not_understood, version_number
-from kvmwizard.host.reading import FactModel, Reading, Unknown
+from kvmwizard.host.reading import FactModel, Reading, Unknown, UnknownReason
 from kvmwizard.host.recording import CommandOutput
 
 USUAL_DIRECTORIES = ("/usr/bin", "/usr/local/bin", "/usr/libexec", "/usr/local/libexec", "/bin")
@@ -85,5 +85,5 @@ def read_version(output: CommandOutput | Unknown | None, path: str) -> Reading[s
     if isinstance(output, Unknown):
         return output
     if output is None:
-        return not_understood("it could not be started", path)
+        return Unknown(unknown=UnknownReason.NOT_READABLE, detail=f"{path} could not be started")
     return version_number(output.output) or not_understood(output.output, path)
