@@ -15,12 +15,13 @@ from kvmwizard.proof.messages import (
     guest_was_stopped,
     lacks_accelerator,
     lacks_device_model,
+    not_started,
     trouble_in,
     unexpected_end,
 )
 from kvmwizard.proof.model import ProofLevel
 from kvmwizard.proof.process import WaitEnd, emulator_process, hand_over, private_directory
-from kvmwizard.proof.remedies import other_qemu_remedy, try_again_remedy
+from kvmwizard.proof.remedies import try_again_remedy
 from kvmwizard.resources import asset_path
 from kvmwizard.words import Words, say
 
@@ -89,8 +90,8 @@ def boot_level(context: ProofContext, qemu: str, architecture: str, *, with_kvm:
             result = boot(context, qemu, HARD_DISK, with_kvm=with_kvm)
             disk = HARD_DISK
     except OSError as error:
-        found = say("QEMU could not be started: {reason}.", reason=str(error.strerror))
-        return boot_outcome(Outcome.FAIL, found, with_kvm=with_kvm, remedy=other_qemu_remedy())
+        trouble = not_started(error)
+        return boot_outcome(Outcome.FAIL, trouble.found, with_kvm=with_kvm, remedy=trouble.remedy)
     return judged_boot(result, disk, context, with_kvm=with_kvm)
 
 
@@ -121,7 +122,7 @@ def judged_boot(result: BootResult, disk: DiskKind, context: ProofContext, *, wi
     if result.end is WaitEnd.ENDED and MARKER in result.output and result.returncode == disk.returncode:
         return level(
             Outcome.PASS,
-            say("The disk booted and powered off in {seconds} s.", seconds=f"{result.seconds:.1f}"),
+            say("A disk booted and powered off in {seconds} s.", seconds=f"{result.seconds:.1f}"),
         )
     if result.end is WaitEnd.CANCELLED:
         return level(Outcome.UNKNOWN, say("Stopped before it was done."), say("Try again: kvmwizard verify"))
@@ -147,7 +148,7 @@ def boot_outcome(
     """A level of this file, with its id and title."""
     return ProofLevel(
         id="qemu-with-kvm" if with_kvm else "qemu-without-kvm",
-        title=say("QEMU boots a disk with KVM") if with_kvm else say("QEMU boots a disk without KVM"),
+        title=say("QEMU boots with KVM") if with_kvm else say("QEMU boots without KVM"),
         outcome=outcome,
         found=found,
         seconds=seconds,

@@ -46,7 +46,7 @@ def proof_context(
         remedy = say("Log in as {user} and run: kvmwizard verify", user=name)
     return ProofContext(
         user=name,
-        identity=identity,
+        identity=None if refusal is not None else identity,
         refusal=refusal,
         refusal_remedy=remedy,
         on_progress=on_progress,

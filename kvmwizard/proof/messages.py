@@ -1,5 +1,6 @@
 """What QEMU's own messages mean. The texts are those of QEMU 2.7 to 10.x."""
 
+import errno
 import re
 import signal
 from collections.abc import Callable
@@ -17,6 +18,7 @@ NO_DEVICE_MODEL = re.compile(
     r"|machine type does not support if=floppy"
     r"|Device '?isa-debug-exit'? not found"
 )
+NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 EMULATION_FAILURE = "1"
 
 
@@ -42,6 +44,15 @@ def lacks_accelerator(output: str, accelerator: str) -> bool:
     """Whether this QEMU was built without `kvm` or `tcg`."""
     name = re.escape(accelerator)
     return re.search(rf'invalid accelerator {name}\b|"{name}" accelerator not found', output) is not None
+
+
+def not_started(error: OSError) -> Trouble:
+    """What kept us from starting QEMU: the program itself, or the place for its files."""
+    reason = str(error.strerror)
+    if error.errno in NO_PLACE:
+        found = say("No temporary files can be written to /tmp: {reason}.", reason=reason)
+        return Trouble(found, say("Make room in /tmp, then run: kvmwizard verify"))
+    return Trouble(say("QEMU could not be started: {reason}.", reason=reason), other_qemu_remedy())
 
 
 def unexpected_end(returncode: int | None, output: str) -> Trouble:

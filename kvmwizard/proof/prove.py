@@ -85,5 +85,5 @@ def _kernel_level(expected: str) -> ProofLevel:
 
 def _kernel_outcome(outcome: Outcome, found: Words, remedy: Words | None = None) -> ProofLevel:
     return ProofLevel(
-        id="kernel", title=say("The installed kernel is running"), outcome=outcome, found=found, remedy=remedy
+        id="kernel", title=say("Installed kernel runs"), outcome=outcome, found=found, remedy=remedy
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kvmwizard.checks.results import Outcome
 from kvmwizard.proof.context import ProofContext
-from kvmwizard.proof.messages import Trouble, trouble_in, unexpected_end
+from kvmwizard.proof.messages import Trouble, not_started, trouble_in, unexpected_end
 from kvmwizard.proof.model import ProofLevel
 from kvmwizard.proof.process import EmulatorProcess, WaitEnd, emulator_process, hand_over, private_directory
 from kvmwizard.proof.remedies import other_qemu_remedy, try_again_remedy
@@ -52,11 +52,8 @@ def query_kvm_level(context: ProofContext, qemu: str) -> ProofLevel:
             with emulator_process((qemu, *ARGUMENTS), directory, context.identity) as emulator:
                 return _asked(context, listener, emulator, started)
     except OSError as error:
-        return query_outcome(
-            Outcome.FAIL,
-            say("QEMU could not be started: {reason}.", reason=str(error.strerror)),
-            remedy=other_qemu_remedy(),
-        )
+        trouble = not_started(error)
+        return query_outcome(Outcome.FAIL, trouble.found, remedy=trouble.remedy)
 
 
 def query_outcome(
@@ -65,7 +62,7 @@ def query_outcome(
     """A level of this file, with its id and title."""
     return ProofLevel(
         id="query-kvm",
-        title=say("QEMU says that it uses KVM"),
+        title=say("QEMU says it uses KVM"),
         outcome=outcome,
         found=found,
         seconds=seconds,

@@ -1,32 +1,21 @@
 """A proof for people, as plain text with or without colour."""
 
 import shlex
+from collections.abc import Iterator
+from itertools import zip_longest
 
-from rich.cells import cell_len, set_cell_size
-
-from kvmwizard.checks.results import Outcome
+from kvmwizard.checks.text import (
+    COLOURS,
+    OUTCOME_WIDTH,
+    PLAIN,
+    SYMBOLS,
+    TABLE_WIDTH,
+    TITLE_WIDTH,
+    outcome_word,
+)
 from kvmwizard.proof.model import Proof, ProofLevel
-from kvmwizard.words import _
-from kvmwizard.wrapping import wrapped
-
-SIGNS = {
-    Outcome.PASS: "✔",
-    Outcome.WARN: "!",
-    Outcome.FAIL: "✖",
-    Outcome.UNKNOWN: "?",
-    Outcome.NOT_APPLICABLE: "-",
-}
-# Select Graphic Rendition of ECMA-48: the terminal's own green, yellow, red and faint.
-COLOURS = {
-    Outcome.PASS: "32",
-    Outcome.WARN: "33",
-    Outcome.FAIL: "31",
-    Outcome.UNKNOWN: "33",
-    Outcome.NOT_APPLICABLE: "2",
-}
-TITLE_INDENT = 2
-NARROW = 70
-"""Below this width, what was found stands under the title instead of beside it."""
+from kvmwizard.words import Words, _
+from kvmwizard.wrapping import padded, wrapped
 
 
 def proof_as_text(proof: Proof, width: int, colour: bool) -> str:
@@ -37,16 +26,13 @@ def proof_as_text(proof: Proof, width: int, colour: bool) -> str:
         width: cells a line may take; the command line alone is never broken, so that it can be copied.
         colour: colour the signs; without, not one escape byte is written.
     """
-    column = TITLE_INDENT + max(cell_len(str(level.title)) for level in proof.levels) + 2
-    if width < NARROW:
-        column = TITLE_INDENT
     lines: list[str] = []
-    remedy = None
+    said: list[Words] = []
     for level in proof.levels:
         # What is wrong with the device stands in the way of every level: said once, it is enough.
-        shown = level.model_copy(update={"remedy": None}) if level.remedy == remedy else level
-        lines += _level_lines(shown, column, width, colour=colour)
-        remedy = level.remedy or remedy
+        remedy = None if level.remedy in said else level.remedy
+        said += [remedy] if remedy is not None else []
+        lines += _rows(level, remedy, width, colour=colour)
     lines += ["", *wrapped(str(proof.verdict), width)]
     if proof.good and proof.command_line:
         lines += ["", *wrapped(_("To start a guest from a disk of yours:"), width)]
@@ -54,22 +40,29 @@ def proof_as_text(proof: Proof, width: int, colour: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _level_lines(level: ProofLevel, column: int, width: int, *, colour: bool) -> list[str]:
-    sign = SIGNS[level.outcome]
-    if colour:
-        sign = f"\x1b[{COLOURS[level.outcome]}m{sign}\x1b[0m"
-    title, found = str(level.title), str(level.found)
-    if column == TITLE_INDENT:
-        lines = _hanging(f"{sign} ", wrapped(title, width - TITLE_INDENT), TITLE_INDENT)
-        lines += _hanging(" " * column, wrapped(found, width - column), column)
-    else:
-        lead = f"{sign} {set_cell_size(title, column - TITLE_INDENT)}"
-        lines = _hanging(lead, wrapped(found, width - column), column)
-    if level.remedy is not None:
-        remedy = _("To do: {remedy}", remedy=str(level.remedy))
-        lines += _hanging(" " * column, wrapped(remedy, width - column), column)
-    return lines
+def _rows(level: ProofLevel, remedy: Words | None, width: int, *, colour: bool) -> Iterator[str]:
+    marked = f"{SYMBOLS[level.outcome]} {outcome_word(level.outcome)}"
+    parts = [str(level.found)]
+    if remedy is not None:
+        parts.append(_("To do: {remedy}", remedy=str(remedy)))
+    layout = _beside if width >= TABLE_WIDTH else _below
+    for number, line in enumerate(layout(marked, str(level.title), parts, width)):
+        if colour and number == 0:
+            yield COLOURS[level.outcome] + marked + PLAIN + line.removeprefix(marked)
+        else:
+            yield line
 
 
-def _hanging(lead: str, lines: list[str], indent: int) -> list[str]:
-    return [f"{lead}{lines[0]}", *(" " * indent + line for line in lines[1:])]
+def _beside(marked: str, title: str, parts: list[str], width: int) -> Iterator[str]:
+    texts = [line for part in parts for line in wrapped(part, width - OUTCOME_WIDTH - TITLE_WIDTH)]
+    lead = padded(marked, OUTCOME_WIDTH)
+    for left, right in zip_longest(wrapped(title, TITLE_WIDTH - 1), texts, fillvalue=""):
+        yield f"{lead}{padded(left, TITLE_WIDTH)}{right}".rstrip()
+        lead = " " * OUTCOME_WIDTH
+
+
+def _below(marked: str, title: str, parts: list[str], width: int) -> Iterator[str]:
+    yield from wrapped(f"{marked} {title}", width)
+    for part in parts:
+        for line in wrapped(part, max(width - 2, 2)):
+            yield f"  {line}"

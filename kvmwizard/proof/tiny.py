@@ -68,7 +68,7 @@ def _unknown_level(reading: Unknown, seconds: float) -> ProofLevel:
 def _level(outcome: Outcome, found: Words, seconds: float | None, remedy: Words | None = None) -> ProofLevel:
     return ProofLevel(
         id="tiny-guest",
-        title=say("A small guest runs through /dev/kvm"),
+        title=say("Guest through /dev/kvm"),
         outcome=outcome,
         found=found,
         seconds=seconds,
