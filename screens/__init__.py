@@ -1,0 +1,1 @@
+"""The Textual front end: the application, its pages, and their widgets."""

@@ -1,0 +1,1 @@
+"""Widgets that send a terminal little."""

@@ -1,0 +1,273 @@
+"""The wizard as a Textual application: it owns the session, reads the machine, and turns the pages."""
+
+import asyncio
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.screen import Screen
+
+from kvmwizard.resources import asset_path
+from kvmwizard.session import Session, SessionRefused, SessionStore
+from kvmwizard.words import Words, _, say
+from screens.page import Page
+from screens.state import Machine, Offers, WizardState
+from screens.terminal import over_ssh, terminal_codeset, terminal_signs
+from screens.widgets.frame import shown_bindings
+from screens.wizard import PageEntry, page_beside, page_named, page_to_resume
+
+if TYPE_CHECKING:  # read in after the first frame
+    from kvmwizard.host.host import Host
+
+GOOD = 0
+NOT_GOOD = 1
+UNREADABLE_INPUT = 2
+STOPPED_RESUMABLE = 3
+
+
+class WizardApp(App[int]):
+    """Ten pages, one session."""
+
+    TITLE = "kvmwizard"
+    CSS_PATH = asset_path("kvmwizard.tcss")
+    ALLOW_SELECT = False
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012  -- Textual declares it so
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (12, "-short"), (20, "-full")]  # noqa: RUF012  -- Textual declares it so
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("question_mark,f1", "help", _("Help"), key_display="question_mark"),
+        Binding("q", "quit", _("Quit")),
+        Binding("ctrl+q", "quit", _("Quit"), show=False, priority=True),
+        Binding("ctrl+c", "quit", _("Quit"), show=False, system=True),
+    ]
+
+    class MachineRead(Message):
+        """The machine was read and judged."""
+
+        def __init__(self, machine: Machine) -> None:
+            super().__init__()
+            self.machine = machine
+
+    class OffersRead(Message):
+        """The package manager said what it offers."""
+
+        def __init__(self, offers: Offers) -> None:
+            super().__init__()
+            self.offers = offers
+
+    def __init__(self, state: WizardState) -> None:
+        # The terminal's own sixteen colours: readable on every background, and short to send.
+        super().__init__(ansi_color=True)
+        self.set_reactive(App.theme, "ansi-dark")
+        self.state = state
+        self.signs = terminal_signs(os.environ, terminal_codeset())
+        self.problem_report: Path | None = None
+        if over_ssh(os.environ):
+            self.animation_level = "none"
+
+    def on_mount(self) -> None:
+        """Open the page to be at, and read the machine behind it."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._ended_from_outside)
+        if self.signs.border == "ascii":
+            self.add_class("-ascii")
+        if self.state.watching_only:
+            from screens.onlooker import OnlookerScreen  # noqa: PLC0415  -- only for a second wizard
+
+            self.push_screen(OnlookerScreen(self.state))
+        else:
+            self.push_screen(self._first_page())
+        self.call_after_refresh(self.read_machine)
+
+    def _first_page(self) -> Page:
+        session = self.state.session
+        entry = page_to_resume(session.page, session.answers, has_run=session.run_id is not None)
+        if self.state.notice is None and entry.name not in ("welcome", "run", "proof"):
+            self.state.notice = say("Here you were when kvmwizard was closed. Every answer is kept.")
+        return self._page(entry)
+
+    async def on_onlooker_screen_chosen(self, event: Message) -> None:
+        """A second wizard looks on, tries for the session again, or leaves."""
+        choice = getattr(event, "choice", "quit")
+        if choice == "quit":
+            await self.action_quit()
+        elif choice == "look":
+            self.switch_screen(self._page(page_named("run")))
+        elif self.state.store.lock():
+            self.state.watching_only = False
+            self.state.session = self.state.store.load().session
+            self.switch_screen(self._first_page())
+
+    def read_machine(self) -> None:
+        """Read and judge the machine, in a thread."""
+        self.run_worker(self._read_machine, thread=True, group="machine", exclusive=True)
+
+    def _read_machine(self) -> None:
+        from screens.reading import read_machine, read_offers  # noqa: PLC0415  -- the engine is imported in this thread
+
+        machine = read_machine(self.state.host)
+        self.post_message(self.MachineRead(machine))
+        self.post_message(self.OffersRead(read_offers(machine)))
+
+    @on(MachineRead)
+    def _machine_was_read(self, event: MachineRead) -> None:
+        self.state.machine = event.machine
+        self._tell_page()
+
+    @on(OffersRead)
+    def _offers_were_read(self, event: OffersRead) -> None:
+        self.state.offers = event.offers
+        self._tell_page()
+
+    @on(Page.CheckAgain)
+    def _check_again(self) -> None:
+        self.state.machine = None
+        self._tell_page()
+        self.read_machine()
+
+    @on(Page.Edited)
+    async def _answer_was_edited(self, event: Page.Edited) -> None:
+        await self.save(self.state.with_answer(event.answer))
+        self._tell_page()
+
+    @on(Page.RunChosen)
+    async def _run_was_chosen(self, event: Page.RunChosen) -> None:
+        await self.save(self.state.session.model_copy(update={"run_id": event.run_id}))
+        event.saved.set()
+
+    @on(Page.Turned)
+    async def _page_was_turned(self, event: Page.Turned) -> None:
+        page = self.current_page
+        if page is None or page is not event.page:
+            return
+        beside = page_beside(page.PAGE, self.state.answers, 1 if event.direction == "next" else -1)
+        if beside is not None:
+            await self.open_page(beside)
+
+    async def open_page(self, entry: PageEntry) -> None:
+        """Save where one is, and show the page."""
+        self.state.notice = None
+        await self.save(self.state.with_page(entry.name))
+        self.switch_screen(self._page(entry))
+
+    async def save(self, session: Session) -> None:
+        """Keep the session, on disk before anything else happens."""
+        self.state.session = session
+        if self.state.watching_only:
+            return
+        try:
+            await asyncio.to_thread(self.state.store.save, session)
+        except SessionRefused as refused:
+            self._complain(refused.words)
+
+    @property
+    def current_page(self) -> Page | None:
+        """The page that is shown, perhaps below a dialog."""
+        return next((screen for screen in reversed(self.screen_stack) if isinstance(screen, Page)), None)
+
+    def _page(self, entry: PageEntry) -> Page:
+        return entry.load()(self.state)
+
+    def _tell_page(self) -> None:
+        page = self.current_page
+        if page is not None and page.is_mounted:
+            page.state_changed()
+
+    def _complain(self, words: Words) -> None:
+        page = self.current_page
+        if page is not None and page.is_mounted:
+            page.show_notice(str(words))
+
+    def action_help(self) -> None:
+        """What the keys do."""
+        from screens.dialogs import TextScreen, help_paragraphs  # noqa: PLC0415  -- after the first frame
+
+        self.push_screen(TextScreen(_("Help"), help_paragraphs()))
+
+    async def action_quit(self) -> None:
+        """Leave; everything answered is saved already."""
+        self.exit(GOOD)
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Everything that has a key has an entry in the command palette."""
+        for active in shown_bindings(screen):
+            binding, node = active.binding, active.node
+
+            async def run(action: str = binding.action, node: object = node) -> None:
+                await self.run_action(action, node)  # type: ignore[arg-type]  # a DOM node, which a default argument widens
+
+            yield SystemCommand(binding.description, binding.tooltip or binding.description, run)
+
+    def _ended_from_outside(self) -> None:
+        self.exit(STOPPED_RESUMABLE)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Textual's handler for what nobody expected: no traceback reaches the terminal."""
+        if self.is_headless:
+            super()._handle_exception(error)
+            return
+        self._return_code = NOT_GOOD
+        self.problem_report = write_problem_report(self.state.state_directory, error)
+        self._close_messages_no_wait()
+
+
+def write_problem_report(state_directory: Path, error: Exception) -> Path | None:
+    """Keep the details of an unexpected error in a file; None where even that fails."""
+    from datetime import UTC, datetime  # noqa: PLC0415  -- needed once in a failed run
+
+    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    path = state_directory / f"problem-{moment}-{os.getpid()}.txt"
+    text = "".join(traceback.format_exception(error))
+    try:
+        state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError:
+        return None
+    return path
+
+
+def farewell(app: WizardApp) -> Words | None:
+    """The one sentence left on the terminal after the wizard; None where nothing needs saying."""
+    if app.problem_report is not None:
+        return say(
+            "kvmwizard met a mistake of its own and had to stop. Your answers are saved. "
+            "The details are in {path}; please attach that file to a bug report.",
+            path=str(app.problem_report),
+        )
+    if app.return_code == NOT_GOOD and app.return_value is None:
+        return say("kvmwizard met a mistake of its own and had to stop. Your answers are saved.")
+    if app.state.session.page in ("run", "proof"):
+        return None
+    return say("Your answers are saved; kvmwizard opens again where you were.")
+
+
+def open_wizard(*, state_directory: Path, host: "Host | None" = None) -> int:
+    """Run the wizard on this terminal, and return the exit code.
+
+    `host` is the machine to read; by default the live one. The caller has made
+    sure that standard input and output are a terminal.
+    """
+    store = SessionStore(state_directory)
+    try:
+        locked = store.lock()
+        state = WizardState(store, store.load(), host)
+    except SessionRefused as refused:
+        print(refused.words, file=sys.stderr)  # noqa: T201  -- no screen is open yet
+        return UNREADABLE_INPUT
+    state.watching_only = not locked
+    app = WizardApp(state)
+    result = app.run()
+    words = farewell(app)
+    if words is not None:
+        print(words, file=sys.stderr if app.problem_report else sys.stdout)
+    return result if result is not None else app.return_code or GOOD

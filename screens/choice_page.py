@@ -1,0 +1,81 @@
+"""A page that asks: its list holds choices and switches, and its answer is checked before going on."""
+
+import asyncio
+from abc import abstractmethod
+
+from kvmwizard.answers import AnswerModel, answer_problems
+from kvmwizard.host.facts import Facts
+from kvmwizard.words import Words, _, say
+from screens.page import Page
+from screens.state import ANSWER_FIELDS
+from screens.widgets.entries import Entry, Sign
+from screens.widgets.entry_list import EntryList
+
+
+class ChoicePage(Page):
+    """A page with an answer."""
+
+    @abstractmethod
+    def current(self) -> AnswerModel | None:
+        """The page's answer as it is; None while the machine is still being read."""
+
+    @abstractmethod
+    def pressed(self, entry: Entry) -> AnswerModel | None:
+        """The answer with this entry chosen or switched; None where it is no choice."""
+
+    @abstractmethod
+    def choices(self, facts: Facts) -> tuple[Entry, ...]:
+        """The list, for the machine as read."""
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Nothing to choose from before the machine was read."""
+        return () if self.state.machine is None else self.choices(self.state.machine.facts)
+
+    def question(self) -> str:
+        """What is being waited for, while it is."""
+        return (
+            _("Reading this machine. This takes about a second.")
+            if self.state.machine is None
+            else self.asks()
+        )
+
+    @abstractmethod
+    def asks(self) -> str:
+        """The page's question."""
+
+    def press_label(self) -> str:
+        """Space chooses or switches."""
+        return _("Choose")
+
+    def first_selected(self) -> str | None:
+        """The cursor starts at what is chosen."""
+        return next((entry.id for entry in self.entries() if entry.sign is Sign.CHOSEN), None)
+
+    def press(self, entry: Entry) -> None:
+        """Choose or switch; what is no choice shows its whole explanation."""
+        answer = self.pressed(entry)
+        if answer is None:
+            super().press(entry)
+        else:
+            self.post_message(self.Edited(answer))
+
+    async def action_next(self) -> None:
+        """Take the choice that the cursor is on, keep the answer, and go on if this machine can do it."""
+        selected = self.query_one(EntryList).selected
+        taken = self.pressed(selected) if selected is not None and selected.sign is Sign.UNCHOSEN else None
+        answer = taken or self.current()
+        refusal = await asyncio.to_thread(self.refusal, answer)
+        if refusal is not None or answer is None:
+            self.show_notice(str(refusal))
+            return
+        self.post_message(self.Edited(answer))
+        await super().action_next()
+
+    def refusal(self, answer: AnswerModel | None) -> Words | None:
+        """Why one cannot go on with this answer; None where one can."""
+        if answer is None or self.state.machine is None:
+            return say("This machine is still being read. Wait a moment, then press Enter again.")
+        answers = self.state.with_answer(answer).answers
+        field = ANSWER_FIELDS[type(answer)]
+        problems = answer_problems(answers, self.state.machine.facts)
+        return next((problem.words for problem in problems if problem.page == field), None)

@@ -1,0 +1,161 @@
+"""Screens above a page: a question whose safe answer comes first, and a text to read."""
+
+from typing import ClassVar
+
+from rich.cells import cell_len, set_cell_size
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.geometry import Size
+from textual.screen import ModalScreen
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from kvmwizard.words import _
+from kvmwizard.wrapping import wrapped
+from screens.widgets.entries import Entry, Sign
+from screens.widgets.entry_list import EntryList
+from screens.widgets.frame import KeyLine, Notice
+from screens.widgets.painted import BLANK, line
+
+LABEL_GAP = 2
+WIDEST_LABEL = 16
+
+
+class Question(ModalScreen[bool]):
+    """Asks before something that cannot be taken back lightly; No is where the cursor is."""
+
+    AUTO_FOCUS = "EntryList"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "answer", _("Answer")),
+        Binding("escape,left", "no", _("Back"), key_display="left"),
+    ]
+
+    def __init__(self, question: str, no: str, yes: str) -> None:
+        super().__init__()
+        self._question = question
+        self._answers = (Entry("no", Sign.NONE, no), Entry("yes", Sign.NONE, yes))
+
+    def compose(self) -> ComposeResult:
+        """The question, its two answers, the keys."""
+        with Vertical(classes="dialog"):
+            yield Notice(id="question")
+            yield EntryList(id="answers")
+            yield KeyLine()
+
+    def on_mount(self) -> None:
+        """Start at No."""
+        self.query_one("#question", Notice).say(self._question)
+        self.query_one(EntryList).show_entries(self._answers)
+
+    @on(EntryList.Pressed)
+    def _pressed(self) -> None:
+        self.action_answer()
+
+    def action_answer(self) -> None:
+        """Answer as the cursor says."""
+        selected = self.query_one(EntryList).selected
+        self.dismiss(selected is not None and selected.id == "yes")
+
+    def action_no(self) -> None:
+        """Leave everything as it is."""
+        self.dismiss(False)
+
+
+class TextLines(ScrollView, can_focus=True):
+    """Labelled paragraphs, wrapped to the width, to scroll through."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"text--label", "text--body"}
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "scroll_up", _("Up"), show=False),
+        Binding("down,j", "scroll_down", _("Look"), key_display="up_down"),
+        Binding("pageup", "page_up", _("Page up"), show=False),
+        Binding("pagedown,space", "page_down", _("Page down"), show=False),
+        Binding("home", "scroll_home", _("First"), show=False),
+        Binding("end", "scroll_end", _("Last"), show=False),
+    ]
+
+    def __init__(self, paragraphs: tuple[tuple[str, str], ...], *, at_end: bool) -> None:
+        super().__init__()
+        self._paragraphs = paragraphs
+        self._at_end = at_end
+        self._lines: list[Strip] = []
+
+    def on_resize(self, _event: events.Resize) -> None:
+        """Wrap to the width there is."""
+        labels = min(max((cell_len(label) for label, _text in self._paragraphs), default=0), WIDEST_LABEL)
+        indent = labels + LABEL_GAP if labels else 0
+        label_style = self.get_component_rich_style("text--label", partial=True)
+        body_style = self.get_component_rich_style("text--body", partial=True)
+        self._lines = [
+            line((set_cell_size(label if first == 0 else "", indent), label_style), (text, body_style))
+            for label, paragraph in self._paragraphs
+            for first, text in enumerate(wrapped(paragraph, max(self.size.width - indent - 1, 8)))
+        ]
+        self.virtual_size = Size(0, len(self._lines))
+        self.refresh()
+        if self._at_end:
+            self.scroll_end(animate=False)
+
+    def render_line(self, y: int) -> Strip:
+        """Textual asks for a line."""
+        row = y + self.scroll_offset.y
+        return self._lines[row] if row < len(self._lines) else BLANK
+
+
+class TextScreen(ModalScreen[None]):
+    """A text over the whole terminal."""
+
+    AUTO_FOCUS = "TextLines"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,left,enter,q,question_mark", "close", _("Back"), key_display="left"),
+    ]
+
+    def __init__(self, title: str, paragraphs: tuple[tuple[str, str], ...], *, at_end: bool = False) -> None:
+        super().__init__()
+        self._title = title
+        self._paragraphs = paragraphs
+        self._at_end = at_end
+
+    def compose(self) -> ComposeResult:
+        """A title, the text, the keys."""
+        yield Notice(id="text-title")
+        yield TextLines(self._paragraphs, at_end=self._at_end)
+        yield KeyLine()
+
+    def on_mount(self) -> None:
+        """Say what this is."""
+        self.query_one("#text-title", Notice).say(self._title)
+
+    def action_close(self) -> None:
+        """Back to the page."""
+        self.dismiss(None)
+
+
+def help_paragraphs() -> tuple[tuple[str, str], ...]:
+    """What the help screen says."""
+    return (
+        (_("Arrows"), _("Up and down select a line; what is selected explains itself below the list.")),
+        (
+            _("Space"),
+            _(
+                "Chooses or switches the selected line; where there is nothing to choose, shows all of "
+                "its explanation."
+            ),
+        ),
+        (_("Enter"), _("Takes what is selected where one is to be chosen, and goes on to the next page.")),
+        (_("Esc, left"), _("Back to the page before. No answer is lost.")),
+        (_("Letters"), _("Do what the last line of the page says.")),
+        (_("Ctrl+P"), _("A list of everything that can be done on the page, to search in.")),
+        (_("q, Ctrl+Q"), _("Quits. Everything answered is saved, and kvmwizard opens again where you were.")),
+        ("", ""),
+        (
+            "",
+            _(
+                "Nothing is changed on this machine before the Review page, which lists every step and "
+                "command. A run goes on by itself: closing the wizard, or losing the connection, does not "
+                "stop it."
+            ),
+        ),
+    )

@@ -1,0 +1,84 @@
+"""Kernel: which one this host shall run."""
+
+from kvmwizard.answers import AnswerModel, DistributionKernel, KeepKernel, KernelAnswer
+from kvmwizard.host.facts import Facts
+from kvmwizard.host.reading import known
+from kvmwizard.words import _
+from screens.choice_page import ChoicePage
+from screens.widgets.entries import Entry, Part, Sign
+
+
+class KernelPage(ChoicePage):
+    """Keep the running kernel, or install the distribution's newest."""
+
+    PAGE = "kernel"
+
+    def asks(self) -> str:
+        """The question, and what is still being waited for."""
+        if self.state.offers is None:
+            return _("Which kernel shall run guests? Asking the package manager what it offers …")
+        if self.state.offers.kernel is None:
+            return _("Which kernel shall run guests? The package manager offers no other one here.")
+        return _("Which kernel shall run guests?")
+
+    def choices(self, facts: Facts) -> tuple[Entry, ...]:
+        """The running kernel, and what the package manager offers."""
+        answer = self.current()
+        keeps = answer is None or isinstance(answer.kernel, KeepKernel)
+        running = Entry(
+            id="keep",
+            sign=Sign.CHOSEN if keeps else Sign.UNCHOSEN,
+            title=_("Keep the running kernel"),
+            detail=known(facts.kernel.release, ""),
+            explanation=(
+                Part(_("What"), _("Nothing about the kernel changes, and no restart is needed.")),
+                Part(
+                    _("Good for"),
+                    _("Every machine on which guests run already, or only modules are missing."),
+                ),
+            ),
+        )
+        return (running, *self._distribution_kernel(keeps=keeps))
+
+    def _distribution_kernel(self, *, keeps: bool) -> tuple[Entry, ...]:
+        offered = self._offered()
+        if offered is None:
+            return ()
+        return (
+            Entry(
+                id="distribution",
+                sign=Sign.UNCHOSEN if keeps else Sign.CHOSEN,
+                title=_("The distribution's newest"),
+                detail=f"{offered.package} {offered.version}",
+                explanation=(
+                    Part(
+                        _("What"),
+                        _(
+                            "Installs {package}. The running kernel stays and can be started as before.",
+                            package=offered.package,
+                        ),
+                    ),
+                    Part(_("After"), _("The new kernel runs after the next restart of this machine.")),
+                ),
+            ),
+        )
+
+    def _offered(self) -> DistributionKernel | None:
+        """What the package manager offers now, else what was chosen when it did."""
+        offer = self.state.offers.kernel if self.state.offers is not None else None
+        if offer is not None:
+            return DistributionKernel(package=offer.package, version=offer.version)
+        answer = self.current()
+        chosen = answer.kernel if answer is not None else None
+        return chosen if isinstance(chosen, DistributionKernel) else None
+
+    def current(self) -> KernelAnswer | None:
+        """The kernel chosen."""
+        return self.state.answers.kernel
+
+    def pressed(self, entry: Entry) -> AnswerModel | None:
+        """The answer of this entry."""
+        offered = self._offered()
+        if entry.id == "distribution" and offered is not None:
+            return KernelAnswer(kernel=offered)
+        return KernelAnswer(kernel=KeepKernel())

@@ -1,0 +1,64 @@
+"""What a second wizard of the same session offers: look on, try again, or quit."""
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.message import Message
+from textual.screen import Screen
+
+from kvmwizard.words import _
+from screens.state import WizardState
+from screens.widgets.entries import Entry, Sign
+from screens.widgets.entry_list import EntryList
+from screens.widgets.frame import KeyLine, Notice
+
+
+class OnlookerScreen(Screen[None]):
+    """Another wizard holds the session."""
+
+    AUTO_FOCUS = "EntryList"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "choose", _("Choose"))]
+
+    class Chosen(Message):
+        """What the person wants: `look`, `again` or `quit`."""
+
+        def __init__(self, choice: str) -> None:
+            super().__init__()
+            self.choice = choice
+
+    def __init__(self, state: WizardState) -> None:
+        super().__init__()
+        self._state = state
+
+    def compose(self) -> ComposeResult:
+        """What is so, and what can be done."""
+        with Vertical(classes="dialog"):
+            yield Notice(id="question")
+            yield EntryList(id="answers")
+            yield KeyLine()
+
+    def on_mount(self) -> None:
+        """Looking on comes first where there is a run."""
+        holder = self._state.store.holder()
+        words = (
+            _("Another kvmwizard has this session open.")
+            if holder is None
+            else _("Another kvmwizard (process {process}) has this session open.", process=holder)
+        )
+        self.query_one("#question", Notice).say(words)
+        looking = (Entry("look", Sign.NONE, _("Look on at its run")),) if self._state.session.run_id else ()
+        rest = (Entry("again", Sign.NONE, _("Try again")), Entry("quit", Sign.NONE, _("Quit")))
+        self.query_one(EntryList).show_entries((*looking, *rest))
+
+    def on_entry_list_pressed(self, event: EntryList.Pressed) -> None:
+        """Space or a click chooses."""
+        event.stop()
+        self.action_choose()
+
+    def action_choose(self) -> None:
+        """Do what the cursor is on."""
+        selected = self.query_one(EntryList).selected
+        if selected is not None:
+            self.post_message(self.Chosen(selected.id))

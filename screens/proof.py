@@ -1,0 +1,206 @@
+"""Proof: guests are really run, level by level, and the command line to use is shown."""
+
+import shlex
+import threading
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.widget import Widget
+
+from kvmwizard.host.gather import gather
+from kvmwizard.host.host import Host
+from kvmwizard.proof.choose import chosen_qemu
+from kvmwizard.proof.model import Proof, ProofLevel
+from kvmwizard.proof.prove import prove
+from kvmwizard.run.refused import RunRefused
+from kvmwizard.run.store import RunStore
+from kvmwizard.words import Words, _
+from screens.hardware import OUTCOME_SIGNS
+from screens.state import WizardState
+from screens.undoing import UndoingPage
+from screens.widgets.entries import Entry, Part, Sign
+from screens.widgets.entry_list import EntryList
+from screens.widgets.explanation import Explanation
+
+
+class ProofPage(UndoingPage):
+    """The last page: does it work, and how is it used."""
+
+    PAGE = "proof"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("r", "prove_again", _("Prove again"), tooltip=_("Run the guests once more")),
+        Binding("u", "undo", _("Undo everything"), tooltip=_("Take back what the run has changed")),
+    ]
+
+    class Waiting(Message):
+        """What the proof is waiting for."""
+
+        def __init__(self, words: Words) -> None:
+            super().__init__()
+            self.words = words
+
+    class LevelDone(Message):
+        """One level is finished."""
+
+        def __init__(self, level: ProofLevel) -> None:
+            super().__init__()
+            self.level = level
+
+    class Proved(Message):
+        """All levels are finished."""
+
+        def __init__(self, proof: Proof) -> None:
+            super().__init__()
+            self.proof = proof
+
+    def __init__(self, state: WizardState) -> None:
+        super().__init__(state)
+        self._levels: tuple[ProofLevel, ...] = ()
+        self._proof: Proof | None = None
+        self._waiting: Words | None = None
+        self._cancelled = threading.Event()
+
+    def body(self) -> Iterable[Widget]:
+        """The levels, and what the selected one says."""
+        yield EntryList(id="entries")
+        yield Explanation(id="explanation")
+
+    def on_mount(self) -> None:
+        """Begin at once."""
+        super().on_mount()
+        self._begin()
+
+    def on_unmount(self) -> None:
+        """Whoever leaves the page waits for no guest."""
+        self._cancelled.set()
+
+    def _begin(self) -> None:
+        self._levels, self._proof = (), None
+        self._waiting = None
+        self.refresh_bindings()
+        self.state_changed()
+        self.run_worker(self._prove, thread=True, group="proof", exclusive=True)
+
+    def _prove(self) -> None:
+        facts = gather(self.state.host or Host())
+        answers = self.state.session.answers
+        proof = prove(
+            chosen_qemu(facts, answers),
+            answers.access.user if answers.access is not None else facts.users.person,
+            lambda words: self._tell(self.Waiting(words)),
+            self._cancelled,
+            expected_kernel=self._expected_kernel(),
+            on_level=lambda level: self._tell(self.LevelDone(level)),
+        )
+        self._tell(self.Proved(proof))
+
+    def _tell(self, message: Message) -> None:
+        if not self._cancelled.is_set():
+            self.post_message(message)
+
+    def _expected_kernel(self) -> str | None:
+        run_id = self.state.session.run_id
+        try:
+            return (
+                RunStore(self.state.state_directory).plan(run_id).kernel_release
+                if run_id is not None
+                else None
+            )
+        except RunRefused:
+            return None
+
+    @on(Waiting)
+    def _is_waiting(self, event: Waiting) -> None:
+        self._waiting = event.words
+        self.state_changed()
+
+    @on(LevelDone)
+    def _level_was_done(self, event: LevelDone) -> None:
+        self._levels = (*self._levels, event.level)
+        self.state_changed(event.level.id)
+
+    @on(Proved)
+    def _was_proved(self, event: Proved) -> None:
+        self._proof = self.state.proof = event.proof
+        self._waiting = None
+        self.refresh_bindings()
+        self.state_changed("command" if event.proof.good else None)
+
+    def question(self) -> str:
+        """The verdict, or what is being waited for."""
+        if self._proof is not None:
+            return str(self._proof.verdict)
+        if self._waiting is not None:
+            return str(self._waiting)
+        return _(
+            "Proving that guests run. Nothing is changed; it takes seconds, or minutes on a busy machine."
+        )
+
+    def entries(self) -> tuple[Entry, ...]:
+        """The levels, then how to start a guest."""
+        levels = tuple(map(level_entry, self._levels))
+        if self._proof is None or not self._proof.command_line:
+            return levels
+        return (*levels, command_entry(self._proof))
+
+    def next_label(self) -> str:
+        """There is no page after the last."""
+        return _("Finish") if self._proof is not None else ""
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Undo needs a run, and everything but leaving waits for the proof's end."""
+        if action == "undo":
+            return self._proof is not None and self.state.session.run_id is not None
+        if action == "prove_again":
+            return self._proof is not None
+        return super().check_action(action, parameters)
+
+    async def action_next(self) -> None:
+        """Leave; the verdict is the exit code."""
+        if self._proof is not None:
+            self.app.exit(0 if self._proof.good else 1)
+
+    def action_prove_again(self) -> None:
+        """Run the guests once more."""
+        self._begin()
+
+    def undo_began(self) -> None:
+        """The page before watches the run that takes everything back."""
+        self.post_message(self.Turned(self, "back"))
+
+
+def level_entry(level: ProofLevel) -> Entry:
+    """One level as a line."""
+    parts = [Part(_("Found"), str(level.found))]
+    if level.remedy is not None:
+        parts.append(Part(_("To do"), str(level.remedy)))
+    return Entry(
+        id=level.id,
+        sign=OUTCOME_SIGNS[level.outcome],
+        title=str(level.title),
+        detail=str(level.found),
+        aside=_("{seconds} s", seconds=f"{level.seconds:.1f}") if level.seconds is not None else "",
+        explanation=tuple(parts),
+    )
+
+
+def command_entry(proof: Proof) -> Entry:
+    """The command line to use, with the real path of the real binary."""
+    command = shlex.join(proof.command_line)
+    return Entry(
+        id="command",
+        sign=Sign.NONE,
+        title=_("Start a guest with"),
+        detail=command,
+        explanation=(
+            Part(_("Command"), command),
+            Part(_("Disk"), _("Make one first: {command}", command="qemu-img create -f qcow2 disk.img 20G")),
+            Part(
+                _("Groups"),
+                _("{user} is let in at once; a new group counts from the next login on.", user=proof.user),
+            ),
+        ),
+    )

@@ -1,0 +1,76 @@
+"""QEMU: which one guests shall run under."""
+
+from kvmwizard.answers import AnswerModel, DistributionQemu, LocalQemu, QemuAnswer, native_emulators
+from kvmwizard.host.facts import Facts
+from kvmwizard.host.qemu import QemuBinary
+from kvmwizard.host.reading import known
+from kvmwizard.words import _
+from screens.choice_page import ChoicePage
+from screens.widgets.entries import Entry, Part, Sign
+
+
+class QemuPage(ChoicePage):
+    """The distribution's package, or a QEMU already here."""
+
+    PAGE = "qemu"
+
+    def asks(self) -> str:
+        """The question, and what is still being waited for."""
+        if self.state.offers is None:
+            return _("Which QEMU shall run guests? Asking the package manager for its version …")
+        return _("Which QEMU shall run guests?")
+
+    def choices(self, facts: Facts) -> tuple[Entry, ...]:
+        """The package first, then each QEMU found."""
+        chosen = self._chosen()
+        here = tuple(local_entry(binary, chosen) for binary in native_emulators(facts))
+        return (self._package_entry(chosen), *here)
+
+    def _package_entry(self, chosen: str) -> Entry:
+        offer = self.state.offers.qemu if self.state.offers is not None else None
+        return Entry(
+            id="distribution",
+            sign=Sign.CHOSEN if chosen == "distribution" else Sign.UNCHOSEN,
+            title=_("The distribution's package"),
+            detail=f"{offer.package} {offer.version}" if offer is not None else "",
+            explanation=(
+                Part(
+                    _("What"),
+                    _("Installs QEMU by the package manager, or leaves it as it is where it is installed."),
+                ),
+                Part(
+                    _("Good for"),
+                    _("Nearly everything: it is tested with this distribution and gets its security fixes."),
+                ),
+            ),
+        )
+
+    def _chosen(self) -> str:
+        answer = self.current()
+        return (
+            answer.qemu.path if answer is not None and isinstance(answer.qemu, LocalQemu) else "distribution"
+        )
+
+    def current(self) -> QemuAnswer | None:
+        """The QEMU chosen."""
+        return self.state.answers.qemu
+
+    def pressed(self, entry: Entry) -> AnswerModel | None:
+        """The answer of this entry."""
+        if entry.id == "distribution":
+            return QemuAnswer(qemu=DistributionQemu())
+        return QemuAnswer(qemu=LocalQemu(path=entry.id))
+
+
+def local_entry(binary: QemuBinary, chosen: str) -> Entry:
+    """A QEMU that is already here."""
+    return Entry(
+        id=binary.path,
+        sign=Sign.CHOSEN if binary.path == chosen else Sign.UNCHOSEN,
+        title=_("Already here"),
+        detail=f"{binary.path} {known(binary.version, '')}",
+        explanation=(
+            Part(_("What"), _("Uses {path} as it is; no QEMU is installed.", path=binary.path)),
+            Part(_("Note"), _("The proof at the end shows whether it runs guests with KVM.")),
+        ),
+    )

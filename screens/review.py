@@ -1,0 +1,160 @@
+"""Review: every step, who does it, and exactly what will run; then the agreement."""
+
+from textual import on
+from textual.message import Message
+
+from kvmwizard.plan.model import Plan, Step, plan_digest
+from kvmwizard.plan.shell import shell_lines
+from kvmwizard.run.refused import RunRefused
+from kvmwizard.run.store import RunStore
+from kvmwizard.words import Words, _
+from screens.measures import about, size
+from screens.page import Page
+from screens.planning import plan_for
+from screens.run_control import begin
+from screens.state import Review, WizardState
+from screens.widgets.entries import Entry, Part, Sign
+
+
+class ReviewPage(Page):
+    """What will be done. Enter agrees to exactly this plan."""
+
+    PAGE = "review"
+
+    class Planned(Message):
+        """The plan is made, or refused."""
+
+        def __init__(self, outcome: Review | Words) -> None:
+            super().__init__()
+            self.outcome = outcome
+
+    def __init__(self, state: WizardState) -> None:
+        super().__init__(state)
+        self._review: Review | None = None
+        self._refusal: Words | None = None
+        self._planning = False
+        self._starting = False
+
+    def state_changed(self, select: str | None = None) -> None:
+        """The machine was read, or read again: plan for it."""
+        if self.state.machine is not None and not self._planning and self._review is None:
+            self._planning = True
+            self.run_worker(self._plan, thread=True)
+        super().state_changed(select)
+
+    def _plan(self) -> None:
+        machine = self.state.machine
+        if machine is not None:
+            self.post_message(self.Planned(plan_for(self.state, machine)))
+
+    @on(Planned)
+    def _was_planned(self, event: Planned) -> None:
+        self._planning = False
+        if isinstance(event.outcome, Review):
+            self._review = event.outcome
+            self._refusal = None
+        else:
+            self._refusal = event.outcome
+        self.refresh_bindings()
+        self.state_changed()
+
+    def question(self) -> str:
+        """What agreeing means."""
+        if self._refusal is not None:
+            return str(self._refusal)
+        if self._review is None:
+            return _("Making the plan, and looking at what of it holds already. This takes a few seconds.")
+        plan = self._review.plan
+        left = [step for step in plan.steps if step.id not in self._review.evidence]
+        return _(
+            "{steps} steps to do, about {time} and {disk} of disk. Enter carries them out.",
+            steps=len(left),
+            time=about(sum(step.seconds for step in left)),
+            disk=size(sum(step.disk_bytes for step in left)),
+        )
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Steps, then what should be known, then the plan's digest."""
+        if self._review is None:
+            return ()
+        plan, evidence = self._review.plan, self._review.evidence
+        steps = tuple(step_entry(step, evidence.get(step.id)) for step in plan.steps)
+        notes = tuple(
+            Entry(
+                f"note.{index}", Sign.WARNED, _("Note"), str(note), explanation=(Part(_("Note"), str(note)),)
+            )
+            for index, note in enumerate(plan.notes)
+        )
+        return (*steps, *notes, digest_entry(plan))
+
+    def next_label(self) -> str:
+        """Enter agrees, once there is something to agree to."""
+        return _("Carry out") if self._review is not None else ""
+
+    async def action_next(self) -> None:
+        """Agree: make the run, name it in the session, get root, start."""
+        if self._review is None or self._starting:
+            return
+        self._starting = True
+        try:
+            refusal = await self._start(self._review.plan)
+        finally:
+            self._starting = False
+        if refusal is not None:
+            self.show_notice(str(refusal))
+            return
+        await super().action_next()
+
+    async def _start(self, plan: Plan) -> Words | None:
+        self.show_notice(_("Starting …"))
+        store = RunStore(self.state.state_directory)
+        try:
+            run_id = store.create(plan)
+        except RunRefused as refused:
+            return refused.words
+        chosen = self.RunChosen(run_id)
+        self.app.post_message(chosen)
+        await chosen.saved.wait()
+        return await begin(self.app, store, run_id)
+
+
+def step_entry(step: Step, evidence: Words | None) -> Entry:
+    """One step as a line."""
+    parts = []
+    if evidence is not None:
+        parts.append(Part(_("Already"), str(evidence)))
+    parts += [Part(_("Runs") if not index else "", text) for index, text in enumerate(step_shell(step))]
+    if step.lasting is not None:
+        parts.append(Part(_("Undo"), str(step.lasting)))
+    if not step.required:
+        parts.append(
+            Part(_("Note"), _("If it fails, the rest is good without it, and it ends as a warning."))
+        )
+    return Entry(
+        id=step.id,
+        sign=Sign.WAITING if evidence is None else Sign.PASSED,
+        title=str(step.title),
+        detail=str(evidence) if evidence is not None else about(step.seconds),
+        aside=_("root") if step.root and evidence is None else "",
+        explanation=tuple(parts),
+    )
+
+
+def step_shell(step: Step) -> tuple[str, ...]:
+    """What the step runs, as lines of shell."""
+    return tuple(text for action in step.actions for text in shell_lines(action))
+
+
+def digest_entry(plan: Plan) -> Entry:
+    """The digest that root insists on."""
+    digest = plan_digest(plan)
+    return Entry(
+        id="digest",
+        sign=Sign.NONE,
+        title=_("The plan's digest"),
+        detail=digest,
+        explanation=(
+            Part(_("SHA-256"), digest),
+            Part(_("Why"), _("What runs as root refuses every plan but the one with this digest.")),
+        ),
+    )

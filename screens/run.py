@@ -1,0 +1,259 @@
+"""Run: the steps as they are carried out. The run is a process of its own; this page only watches."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.widget import Widget
+
+from kvmwizard.run.model import RunStatus
+from kvmwizard.run.refused import RunRefused
+from kvmwizard.run.store import RunStore
+from kvmwizard.words import Words, _, say
+from screens.dialogs import Question, TextScreen
+from screens.run_control import begin, go_on_quietly, stop
+from screens.run_watch import RunSight, RunWatch, step_entries, steps_ended
+from screens.state import WizardState
+from screens.undoing import UndoingPage
+from screens.widgets.entries import Entry
+from screens.widgets.entry_list import EntryList
+from screens.widgets.explanation import Explanation
+from screens.widgets.tail import Tail
+
+LOOK_SECONDS = 0.25
+RESTING = (RunStatus.STOPPED, RunStatus.INTERRUPTED, RunStatus.FAILED, RunStatus.NEEDS_ROOT)
+"""How a run stands that goes no further by itself."""
+
+
+RESTING_WORDS: dict[RunStatus, Words] = {
+    RunStatus.DONE: say("Every step is done. Now the proof that guests run: press Enter."),
+    RunStatus.FAILED: say(
+        "A step failed; its line says why. Try it again, undo everything, or go back and choose differently."
+    ),
+    RunStatus.STOPPED: say("The run is stopped. Press Enter to go on where it stopped."),
+    RunStatus.INTERRUPTED: say(
+        "The run was interrupted, as by a restart of this machine. Press Enter to go on; steps that are "
+        "done are not done again."
+    ),
+    RunStatus.NEEDS_ROOT: say(
+        "The run waits for root: what did its steps as root is gone. Press Enter to give your password again."
+    ),
+}
+"""What each status means that needs somebody."""
+
+
+class RunPage(UndoingPage):
+    """Watches the session's run, and passes on what the person wants of it."""
+
+    PAGE = "run"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("l", "show_log", _("Log"), tooltip=_("Read the whole log of the step")),
+        Binding("x", "stop", _("Stop"), tooltip=_("Stop the run; it can go on later")),
+        Binding("t", "retry", _("Try again"), tooltip=_("Do the failed steps once more")),
+        Binding("u", "undo", _("Undo"), tooltip=_("Take back what the run has changed")),
+        Binding("d", "leave", _("Leave it running"), tooltip=_("Quit; the run goes on by itself")),
+    ]
+
+    class Seen(Message):
+        """The run was looked at."""
+
+        def __init__(self, sight: RunSight | Words) -> None:
+            super().__init__()
+            self.sight = sight
+
+    def __init__(self, state: WizardState) -> None:
+        super().__init__(state)
+        self._store = RunStore(state.state_directory)
+        self._sight: RunSight | None = None
+        self._problem: Words | None = None
+        self._busy = False
+        self._tried_quietly = False
+        self._shown_step: str | None = None
+
+    def body(self) -> Iterable[Widget]:
+        """The steps, what the selected one says, and the end of the log."""
+        yield EntryList(id="steps")
+        yield Explanation(id="explanation")
+        yield Tail(id="tail")
+
+    def on_mount(self) -> None:
+        """Begin to watch."""
+        super().on_mount()
+        self._watch()
+
+    def _watch(self) -> None:
+        run_id = self.state.session.run_id
+        if run_id is not None:
+            self.run_worker(
+                self._look_again_and_again(RunWatch(self._store, run_id)), group="watch", exclusive=True
+            )
+
+    async def _look_again_and_again(self, watch: RunWatch) -> None:
+        while True:
+            try:
+                self.post_message(self.Seen(await asyncio.to_thread(watch.look)))
+            except RunRefused as refused:
+                self.post_message(self.Seen(refused.words))
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+
+    @on(Seen)
+    async def _was_seen(self, event: Seen) -> None:
+        if not isinstance(event.sight, RunSight):
+            self._problem = event.sight
+            self.state_changed()
+            return
+        before, self._sight = self._sight, event.sight
+        stands_anew = before is None or before.state.status is not event.sight.state.status
+        if stands_anew:
+            self.refresh_bindings()
+            self._problem = None
+        self._follow()
+        if stands_anew and event.sight.state.status is RunStatus.INTERRUPTED and not self._tried_quietly:
+            self._tried_quietly = True
+            if not self.state.watching_only:
+                await go_on_quietly(self._store, event.sight.state.run_id)
+
+    def _follow(self) -> None:
+        """Show what was seen; the cursor goes with the step that matters."""
+        sight = self._sight
+        if sight is None:
+            return
+        moved_on = sight.log_step != self._shown_step
+        self._shown_step = sight.log_step
+        self.state_changed(sight.log_step if moved_on else None)
+        self.query_one(Tail).show_lines(sight.log_lines)
+
+    def entries(self) -> tuple[Entry, ...]:
+        """The steps."""
+        return (
+            () if self._sight is None else step_entries(self._sight, self.query_one(Tail).signs, time.time())
+        )
+
+    def question(self) -> str:
+        """How the run stands, in one sentence, and what can be done."""
+        if self._problem is not None:
+            return str(self._problem)
+        if self._sight is None:
+            return _("Looking at the run …")
+        return str(standing(self._sight))
+
+    @property
+    def _status(self) -> RunStatus | None:
+        return self._sight.state.status if self._sight is not None else None
+
+    @property
+    def _undoes(self) -> bool:
+        return self._sight is not None and self._sight.state.plan.purpose == "undo"
+
+    def next_label(self) -> str:
+        """Enter does what comes next for the run."""
+        if self.state.watching_only:
+            return ""
+        labels = {
+            RunStatus.DONE: _("Quit") if self._undoes else _("Prove it"),
+            RunStatus.FAILED: _("Try again"),
+            RunStatus.STOPPED: _("Go on"),
+            RunStatus.INTERRUPTED: _("Go on"),
+            RunStatus.NEEDS_ROOT: _("Go on as root"),
+        }
+        return labels.get(self._status, "") if self._status is not None else ""
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Which keys count depends on how the run stands."""
+        status = self._status
+        if action in ("stop", "retry", "undo", "back") and (self.state.watching_only or self._busy):
+            return False
+        allowed = {
+            "stop": status is RunStatus.RUNNING,
+            "leave": status is RunStatus.RUNNING,
+            "retry": status is RunStatus.FAILED,
+            "undo": status in (*RESTING, RunStatus.DONE) and not self._undoes,
+            "back": status in (*RESTING, RunStatus.DONE) or self._problem is not None,
+            "show_log": self._sight is not None and self._sight.log_step is not None,
+        }
+        return allowed.get(action, super().check_action(action, parameters))
+
+    async def action_next(self) -> None:
+        """Go on with what the status asks for."""
+        if self._busy or self._status is None or self.state.watching_only:
+            return
+        if self._status is RunStatus.DONE and self._undoes:
+            await self.app.action_quit()
+        elif self._status is RunStatus.DONE:
+            await super().action_next()
+        else:
+            await self._begin(retry=self._status is RunStatus.FAILED)
+
+    async def action_retry(self) -> None:
+        """Do the failed steps once more."""
+        await self._begin(retry=True)
+
+    async def _begin(self, *, retry: bool) -> None:
+        run_id = self.state.session.run_id
+        if run_id is None or self._busy:
+            return
+        self._busy = True
+        try:
+            refusal = await begin(self.app, self._store, run_id, retry=retry)
+        finally:
+            self._busy = False
+        self._problem = refusal
+        self.state_changed()
+
+    async def action_leave(self) -> None:
+        """Quit; the run goes on by itself."""
+        await self.app.action_quit()
+
+    def action_stop(self) -> None:
+        """Stop, if that is really wanted."""
+        question = Question(
+            _("Stop the run? The step under way is ended, and the run can go on later."),
+            no=_("No, let it run"),
+            yes=_("Yes, stop it"),
+        )
+        self.app.push_screen(question, self._stop_was_answered)
+
+    async def _stop_was_answered(self, agreed: bool | None) -> None:
+        run_id = self.state.session.run_id
+        if agreed and run_id is not None:
+            self._problem = await stop(self._store, run_id)
+            self.state_changed()
+
+    def refused(self, words: Words) -> None:
+        """It stays on the page while the run goes on being looked at."""
+        self._problem = words
+        self.state_changed()
+
+    def undo_began(self) -> None:
+        """Watch the run that takes everything back."""
+        self._sight, self._shown_step = None, None
+        self._watch()
+
+    def action_show_log(self) -> None:
+        """The log of the step in sight, as much as is kept in reach."""
+        if self._sight is None or self._sight.log_step is None:
+            return
+        path = self._store.log_path(self._sight.state.run_id, self._sight.log_step)
+        lines = tuple(("", text) for text in self._sight.log_lines)
+        self.app.push_screen(TextScreen(_("The end of {path}", path=str(path)), lines, at_end=True))
+
+
+def standing(sight: RunSight) -> Words:
+    """How a run stands, and what can be done about it."""
+    state = sight.state
+    if state.notice is not None and state.status is not RunStatus.RUNNING:
+        return state.notice
+    if state.status is RunStatus.RUNNING:
+        return say(
+            "{ended} of {total} steps are done. Closing the wizard does not stop the run.",
+            ended=steps_ended(state),
+            total=len(state.steps),
+        )
+    if state.status is RunStatus.DONE and state.plan.purpose == "undo":
+        return say("Everything that could be taken back is taken back.")
+    return RESTING_WORDS[state.status]

@@ -1,0 +1,73 @@
+"""Starting, stopping and undoing runs from a page: root is asked for on the real terminal."""
+
+import asyncio
+import os
+import sys
+import termios
+
+from kvmwizard.run.launch import open_root_helper, root_helper_needed, start_runner, stop_run
+from kvmwizard.run.undo import create_undo_run
+from textual.app import App
+
+from kvmwizard.run.refused import RunRefused
+from kvmwizard.run.store import RunStore
+from kvmwizard.words import Words, _
+
+
+async def begin(app: App[int], store: RunStore, run_id: str, *, retry: bool = False) -> Words | None:
+    """Get root where the run needs it, then start its runner; the refusal where either cannot be."""
+    try:
+        if await asyncio.to_thread(root_helper_needed, store, run_id):
+            refused = await _become_root(app, store, run_id)
+            if refused is not None:
+                return refused
+        await asyncio.to_thread(start_runner, store, run_id, retry)
+    except RunRefused as refusal:
+        return refusal.words
+    return None
+
+
+async def go_on_quietly(store: RunStore, run_id: str) -> bool:
+    """Start an interrupted run's runner again where nobody need be asked for a password."""
+    try:
+        if await asyncio.to_thread(root_helper_needed, store, run_id):
+            return False
+        await asyncio.to_thread(start_runner, store, run_id)
+    except RunRefused:
+        return False
+    return True
+
+
+async def stop(store: RunStore, run_id: str) -> Words | None:
+    """Ask the run to stop; the refusal where it cannot be."""
+    try:
+        await asyncio.to_thread(stop_run, store, run_id)
+    except RunRefused as refusal:
+        return refusal.words
+    return None
+
+
+async def undo_run(store: RunStore, run_id: str) -> str | Words:
+    """Make the run that takes back what this one did: its id, or the refusal."""
+    try:
+        return await asyncio.to_thread(create_undo_run, store, run_id)
+    except RunRefused as refusal:
+        return refusal.words
+
+
+async def _become_root(app: App[int], store: RunStore, run_id: str) -> Words | None:
+    if os.geteuid() == 0:
+        refused = await asyncio.to_thread(open_root_helper, store, run_id)
+    else:
+        # In this task and not in a thread: a suspended application must not run beside sudo.
+        with app.suspend():
+            print(_("kvmwizard needs root for the steps that you agreed to."), flush=True)  # noqa: T201  -- the terminal is sudo's now
+            discard_typed_ahead()
+            refused = open_root_helper(store, run_id)
+    return None if refused is None else refused.words
+
+
+def discard_typed_ahead() -> None:
+    """Forget keys pressed before the question, so that none of them answers it."""
+    if sys.__stdin__ is not None and sys.__stdin__.isatty():
+        termios.tcflush(sys.__stdin__, termios.TCIFLUSH)

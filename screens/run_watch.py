@@ -1,0 +1,143 @@
+"""What is seen of a run: its state, how far the steps under way have come, and the end of the log."""
+
+from dataclasses import dataclass
+
+from kvmwizard.run.model import RunState, RunStatus, StepProgress, StepState, StepStatus
+from kvmwizard.run.store import RunStore
+from kvmwizard.words import _
+from screens.log_tail import LogTail
+from screens.measures import clock
+from screens.terminal import Signs
+from screens.widgets.entries import Entry, Part, Sign
+
+BAR_CELLS = 16
+SETTLING_SECONDS = 2.0
+"""Before that a step's own speed says little about the time left."""
+
+STATUS_SIGNS = {
+    StepStatus.WAITING: Sign.WAITING,
+    StepStatus.RUNNING: Sign.RUNNING,
+    StepStatus.SKIPPED: Sign.PASSED,
+    StepStatus.DONE: Sign.PASSED,
+    StepStatus.FAILED: Sign.FAILED,
+}
+
+
+@dataclass(frozen=True)
+class RunSight:
+    """A run at one moment."""
+
+    state: RunState
+    progress: dict[str, StepProgress]
+    log_step: str | None
+    """The step whose log is shown: the one under way, else the failed or the last one."""
+    log_lines: tuple[str, ...]
+
+
+class RunWatch:
+    """Looks at one run again and again; for a worker thread."""
+
+    def __init__(self, store: RunStore, run_id: str) -> None:
+        self.store = store
+        self.run_id = run_id
+        self._tail: LogTail | None = None
+
+    def look(self) -> RunSight:
+        """The run now. Raises RunRefused."""
+        state = self.store.read(self.run_id)
+        progress = {
+            step_id: seen
+            for step_id, step in state.steps.items()
+            if step.status is StepStatus.RUNNING
+            and (seen := self.store.progress(self.run_id, step_id)) is not None
+        }
+        log_step = step_in_sight(state)
+        return RunSight(state, progress, log_step, self._log_lines(log_step))
+
+    def _log_lines(self, step_id: str | None) -> tuple[str, ...]:
+        if step_id is None:
+            return ()
+        path = self.store.log_path(self.run_id, step_id)
+        if self._tail is None or self._tail.path != path:
+            self._tail = LogTail(path)
+        return self._tail.lines()
+
+
+def step_in_sight(state: RunState) -> str | None:
+    """The step that matters most now: failed, else under way, else the last that did something."""
+    for wanted in (StepStatus.FAILED, StepStatus.RUNNING, StepStatus.DONE):
+        found = [step_id for step_id, step in state.steps.items() if step.status is wanted]
+        if found:
+            return found[-1] if wanted is StepStatus.DONE else found[0]
+    return None
+
+
+def steps_ended(state: RunState) -> int:
+    """How many steps need nothing more."""
+    good = (StepStatus.DONE, StepStatus.SKIPPED)
+    return sum(step.status in good for step in state.steps.values())
+
+
+def step_entries(sight: RunSight, signs: Signs, now: float) -> tuple[Entry, ...]:
+    """The steps as lines; `now` in seconds since the epoch."""
+    plan = sight.state.plan
+    alive = sight.state.status is RunStatus.RUNNING
+    return tuple(
+        Entry(
+            id=step.id,
+            sign=STATUS_SIGNS[state.status],
+            title=str(step.title),
+            detail=step_detail(state, sight.progress.get(step.id), signs),
+            aside=step_aside(state, step.root, step.seconds, sight.progress.get(step.id), now)
+            if alive or state.ended
+            else _("root")
+            if step.root
+            else "",
+            explanation=step_explanation(state, sight.progress.get(step.id)),
+        )
+        for step in plan.steps
+        for state in (sight.state.steps[step.id],)
+    )
+
+
+def step_detail(state: StepState, progress: StepProgress | None, signs: Signs) -> str:
+    """The evidence or the failure; a bar while it is under way."""
+    if state.status is StepStatus.RUNNING:
+        if progress is not None and progress.fraction is not None:
+            return progress_bar(progress.fraction, signs)
+        return str(progress.words) if progress is not None else _("under way")
+    return str(state.words) if state.words is not None else ""
+
+
+def progress_bar(fraction: float, signs: Signs) -> str:
+    """A bar and its percentage."""
+    part = min(max(fraction, 0.0), 1.0)
+    full = round(part * BAR_CELLS)
+    return f"{signs.bar_full * full}{signs.bar_empty * (BAR_CELLS - full)} {part:>4.0%}"
+
+
+def step_aside(
+    state: StepState, root: bool, expected: float, progress: StepProgress | None, now: float
+) -> str:
+    """How long it took, or how long it may still take; who does it, while it waits."""
+    if state.status is StepStatus.WAITING or state.started is None:
+        return _("root") if root and state.status is StepStatus.WAITING else ""
+    if state.ended is not None:
+        return clock(state.ended - state.started)
+    elapsed = now - state.started
+    fraction = progress.fraction if progress is not None else None
+    left = (
+        elapsed * (1 - fraction) / fraction if fraction and elapsed > SETTLING_SECONDS else expected - elapsed
+    )
+    if left > 0:
+        return _("{elapsed}, {left} left", elapsed=clock(elapsed), left=clock(left))
+    return clock(elapsed)
+
+
+def step_explanation(state: StepState, progress: StepProgress | None) -> tuple[Part, ...]:
+    """What there is to say of the selected step."""
+    if progress is not None:
+        return (Part(_("Now"), str(progress.words)),)
+    if state.words is None:
+        return ()
+    return (Part(_("Failed") if state.status is StepStatus.FAILED else _("Found"), str(state.words)),)

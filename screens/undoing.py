@@ -1,0 +1,51 @@
+"""Pages from which everything can be taken back: asked first, then a run of its own."""
+
+from kvmwizard.run.store import RunStore
+from kvmwizard.words import Words, _
+from screens.dialogs import Question
+from screens.page import Page
+from screens.run_control import begin, undo_run
+
+
+class UndoingPage(Page):
+    """A page with the key for undo."""
+
+    def action_undo(self) -> None:
+        """Take everything back, if that is really wanted."""
+        question = Question(
+            _(
+                "Take back what the run has changed? Packages it installed are removed, and files and "
+                "groups are as before."
+            ),
+            no=_("No, leave it as it is"),
+            yes=_("Yes, undo it"),
+        )
+        self.app.push_screen(question, self._undo_was_answered)
+
+    async def _undo_was_answered(self, agreed: bool | None) -> None:
+        run_id = self.state.session.run_id
+        if not agreed or run_id is None:
+            return
+        store = RunStore(self.state.state_directory)
+        made = await undo_run(store, run_id)
+        if isinstance(made, Words):
+            self.refused(made)
+            return
+        await self.choose_run(made)
+        refusal = await begin(self.app, store, made)
+        self.undo_began()
+        if refusal is not None:
+            self.refused(refusal)
+
+    async def choose_run(self, run_id: str) -> None:
+        """Have the session name the run before anything is done for it."""
+        chosen = self.RunChosen(run_id)
+        self.app.post_message(chosen)
+        await chosen.saved.wait()
+
+    def refused(self, words: Words) -> None:
+        """Say why it cannot be done."""
+        self.show_notice(str(words))
+
+    def undo_began(self) -> None:
+        """The session's run is the one that takes everything back."""

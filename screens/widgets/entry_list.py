@@ -1,0 +1,195 @@
+"""A list of entries that sends a terminal little: a move repaints two markers and two titles."""
+
+from typing import ClassVar
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from kvmwizard.words import _
+from screens.terminal import UNICODE_SIGNS, Signs
+from screens.widgets.entries import Entry, Sign
+from screens.widgets.painted import BLANK, changed_width, fitted
+
+LEAST_DETAIL = 12
+"""Cells below which the middle column is left out."""
+
+
+class EntryList(ScrollView, can_focus=True):
+    """Entries under each other, one of them selected."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "entry--cursor",
+        "entry--title",
+        "entry--detail",
+        *(f"entry--{sign.value}" for sign in Sign),
+    }
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", _("Up"), show=False),
+        Binding("down,j", "move(1)", _("Look"), key_display="up_down"),
+        Binding("pageup", "page(-1)", _("Page up"), show=False),
+        Binding("pagedown", "page(1)", _("Page down"), show=False),
+        Binding("home", "end(-1)", _("First"), show=False),
+        Binding("end", "end(1)", _("Last"), show=False),
+        Binding("space", "press", _("Read all"), key_display="space"),
+    ]
+
+    class Moved(Message):
+        """Another entry is selected."""
+
+        def __init__(self, entries: "EntryList", entry: Entry) -> None:
+            super().__init__()
+            self.entries = entries
+            self.entry = entry
+
+        @property
+        def control(self) -> "EntryList":
+            """The list, for `@on` selectors."""
+            return self.entries
+
+    class Pressed(Message):
+        """Space, or a click on the selected entry."""
+
+        def __init__(self, entries: "EntryList", entry: Entry) -> None:
+            super().__init__()
+            self.entries = entries
+            self.entry = entry
+
+        @property
+        def control(self) -> "EntryList":
+            """The list, for `@on` selectors."""
+            return self.entries
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002  -- Textual's name
+        super().__init__(id=id)
+        self.entries: tuple[Entry, ...] = ()
+        self.cursor = 0
+        self._lines: list[Strip] = []
+
+    @property
+    def selected(self) -> Entry | None:
+        """The entry the cursor is on."""
+        return self.entries[self.cursor] if self.cursor < len(self.entries) else None
+
+    def show_entries(self, entries: tuple[Entry, ...], select: str | None = None) -> None:
+        """Show these; the cursor stays on its entry, or goes to the one of the id `select`."""
+        before = self.selected
+        wanted = select if select is not None else before.id if before else None
+        grew = len(entries) != len(self.entries)
+        self.entries = entries
+        ids = [entry.id for entry in entries]
+        self.cursor = ids.index(wanted) if wanted in ids else min(self.cursor, max(len(ids) - 1, 0))
+        if grew:
+            self.virtual_size = Size(0, len(entries))
+            self.refresh(layout=True)
+        self._repaint()
+        self._follow_cursor()
+        after = self.selected
+        if after is not None and after != before:
+            self.post_message(self.Moved(self, after))
+
+    def action_move(self, rows: int) -> None:
+        """Select the entry so many rows further."""
+        target = max(0, min(self.cursor + rows, len(self.entries) - 1))
+        if target == self.cursor or not self.entries:
+            return
+        self.cursor = target
+        self._repaint()
+        self._follow_cursor()
+        self.post_message(self.Moved(self, self.entries[target]))
+
+    def action_page(self, direction: int) -> None:
+        """Go a screenful up or down."""
+        self.action_move(direction * max(1, self.size.height - 1))
+
+    def action_end(self, direction: int) -> None:
+        """Go to the first or the last entry."""
+        self.action_move(direction * len(self.entries))
+
+    def action_press(self) -> None:
+        """Say that the selected entry was pressed."""
+        if self.selected is not None:
+            self.post_message(self.Pressed(self, self.selected))
+
+    def on_click(self, event: events.Click) -> None:
+        """The mouse selects; a click on what is selected presses."""
+        row = event.y + self.scroll_offset.y
+        if row == self.cursor:
+            self.action_press()
+        elif row < len(self.entries):
+            self.action_move(row - self.cursor)
+
+    def get_content_height(self, _container: Size, _viewport: Size, _width: int) -> int:
+        """As high as there are entries, where the stylesheet says `auto`."""
+        return len(self.entries)
+
+    def on_resize(self, _event: events.Resize) -> None:
+        """Columns depend on the width."""
+        self._repaint()
+        self._follow_cursor()
+
+    def render_line(self, y: int) -> Strip:
+        """Textual asks for a line."""
+        row = y + self.scroll_offset.y
+        return self._lines[row] if row < len(self._lines) else BLANK
+
+    def _follow_cursor(self) -> None:
+        self.scroll_to_region(Region(0, self.cursor, 1, 1), animate=False, force=True, immediate=True)
+
+    def _repaint(self) -> None:
+        if not self.is_mounted:
+            return
+        old, self._lines = self._lines, self._painted()
+        for row in range(max(len(old), len(self._lines))):
+            before = old[row] if row < len(old) else BLANK
+            after = self._lines[row] if row < len(self._lines) else BLANK
+            width = changed_width(before, after)
+            if width:
+                self.refresh(Region(0, row - self.scroll_offset.y, width, 1))
+
+    def _painted(self) -> list[Strip]:
+        signs = getattr(self.app, "signs", UNICODE_SIGNS)
+        columns = Columns(self.entries, self.scrollable_content_region.width, signs)
+        return [
+            self._row(entry, columns, signs, selected=row == self.cursor)
+            for row, entry in enumerate(self.entries)
+        ]
+
+    def _row(self, entry: Entry, columns: "Columns", signs: Signs, *, selected: bool) -> Strip:
+        cursor = self.get_component_rich_style("entry--cursor", partial=True)
+        title = cursor if selected else self.get_component_rich_style("entry--title", partial=True)
+        sign = self.get_component_rich_style(f"entry--{entry.sign.value}", partial=True)
+        detail = self.get_component_rich_style("entry--detail", partial=True)
+        cells = [
+            Segment(signs.cursor if selected else " ", cursor),
+            Segment(set_cell_size(entry.sign.text(signs), columns.sign), sign),
+            Segment(fitted(f" {entry.title}", columns.title + 1, signs.more), title),
+        ]
+        if columns.detail:
+            cells.append(Segment("  " + fitted(entry.detail, columns.detail, signs.more), detail))
+        if columns.aside:
+            cells.append(Segment("  " + " " * (columns.aside - cell_len(entry.aside)) + entry.aside, detail))
+        return Strip(cells)
+
+
+class Columns:
+    """How wide each column is: all lines align, and what matters least goes first."""
+
+    def __init__(self, entries: tuple[Entry, ...], width: int, signs: Signs) -> None:
+        self.sign = max((cell_len(entry.sign.text(signs)) for entry in entries), default=0)
+        room = max(width - 1 - self.sign - 1, 1)
+        titles = max((cell_len(entry.title) for entry in entries), default=0)
+        details = max((cell_len(entry.detail) for entry in entries), default=0)
+        asides = max((cell_len(entry.aside) for entry in entries), default=0)
+        self.title = min(titles, room)
+        room -= self.title
+        self.aside = asides if asides and room >= asides + 2 else 0
+        room -= self.aside + 2 if self.aside else 0
+        self.detail = room - 2 if details and room - 2 >= min(LEAST_DETAIL, details) else 0
+        if not self.detail and self.aside:
+            self.title += room

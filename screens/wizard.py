@@ -1,0 +1,80 @@
+"""The way through the wizard: a list of pages, some of which may not apply."""
+
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from kvmwizard.answers import Answers, LocalQemu
+from kvmwizard.session import PageName
+from kvmwizard.words import Words, say
+
+if TYPE_CHECKING:  # a page is read in when it is opened
+    from screens.page import Page
+
+
+def always(_answers: Answers) -> bool:
+    """The page belongs to every way."""
+    return True
+
+
+def qemu_is_installed_by_us(answers: Answers) -> bool:
+    """Nothing is installed beside a QEMU that is here already."""
+    return answers.qemu is None or not isinstance(answers.qemu.qemu, LocalQemu)
+
+
+@dataclass(frozen=True)
+class PageEntry:
+    """One page of the way."""
+
+    name: PageName
+    title: Words
+    page: str
+    """Its class, as `module:name`."""
+    applies: Callable[[Answers], bool] = always
+
+    def load(self) -> "type[Page]":
+        """Its class; opening a page is what imports it."""
+        return cast("type[Page]", pkgutil.resolve_name(self.page))
+
+
+PAGES: tuple[PageEntry, ...] = (
+    PageEntry("welcome", say("Welcome"), "screens.welcome:WelcomePage"),
+    PageEntry("hardware", say("Hardware"), "screens.hardware:HardwarePage"),
+    PageEntry("kernel", say("Kernel"), "screens.kernel:KernelPage"),
+    PageEntry("kernel_options", say("Kernel options"), "screens.kernel_options:KernelOptionsPage"),
+    PageEntry("qemu", say("QEMU"), "screens.qemu:QemuPage"),
+    PageEntry(
+        "qemu_options", say("QEMU options"), "screens.qemu_options:QemuOptionsPage", qemu_is_installed_by_us
+    ),
+    PageEntry("access", say("Access"), "screens.access:AccessPage"),
+    PageEntry("review", say("Review"), "screens.review:ReviewPage"),
+    PageEntry("run", say("Run"), "screens.run:RunPage"),
+    PageEntry("proof", say("Proof"), "screens.proof:ProofPage"),
+)
+
+
+def pages_for(answers: Answers) -> tuple[PageEntry, ...]:
+    """The pages of the way that these answers take."""
+    return tuple(page for page in PAGES if page.applies(answers))
+
+
+def page_named(name: PageName) -> PageEntry:
+    """The entry of that name."""
+    return next(page for page in PAGES if page.name == name)
+
+
+def page_beside(name: PageName, answers: Answers, steps: int) -> PageEntry | None:
+    """The page so many steps before (negative) or after; None beyond either end."""
+    pages = pages_for(answers)
+    names = [page.name for page in pages]
+    target = names.index(name) + steps
+    return pages[target] if 0 <= target < len(pages) else None
+
+
+def page_to_resume(name: PageName, answers: Answers, *, has_run: bool) -> PageEntry:
+    """Where a saved session goes on: its page, or the nearest one before it that applies."""
+    if name in ("run", "proof") and not has_run:
+        name = "review"
+    before = PAGES[: PAGES.index(page_named(name)) + 1]
+    return next(page for page in reversed(before) if page.applies(answers))
