@@ -1,0 +1,7 @@
+"""`python -m kvmwizard`."""
+
+import sys
+
+from kvmwizard.cli import main
+
+sys.exit(main())

@@ -1,0 +1,21 @@
+"""The command line's beginning, which imports next to nothing: see `kvmwizard.commands`."""
+
+import sys
+from collections.abc import Sequence
+
+from kvmwizard import __version__
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the arguments say, by default the process's own, and return the exit code.
+
+    0 good, 1 not ready or failed, 2 wrong use or unreadable input, 3 stopped and resumable.
+    """
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if words == ["--version"]:
+        # Scripts ask for this often: answered before anything is imported.
+        sys.stdout.write(f"kvmwizard {__version__}\n")
+        return 0
+    from kvmwizard.commands.entry import run_command_line  # noqa: PLC0415  -- costs a tenth of a second
+
+    return run_command_line(words)

@@ -1,0 +1,57 @@
+"""Asking a person before anything is changed."""
+
+import sys
+import termios
+from collections.abc import Mapping
+
+from kvmwizard.commands.exit_code import CommandRefused, ExitCode
+from kvmwizard.commands.output import complain, show, show_json, width
+from kvmwizard.commands.parser import Options
+from kvmwizard.plan.json import plan_report
+from kvmwizard.plan.model import Plan
+from kvmwizard.plan.text import plan_as_text
+from kvmwizard.words import Words, _, say
+
+
+def agree_to(plan: Plan, evidence: Mapping[str, Words], options: Options) -> None:
+    """Show the plan, and return only where it was agreed to.
+
+    By --yes, by a person at the terminal, or, where there is none, by --answers:
+    who wrote that file has decided. Raises CommandRefused.
+    """
+    if options.json:
+        show_json({"event": "plan", **plan_report(plan, evidence)})
+    else:
+        show(plan_as_text(plan, evidence, width()))
+        show()
+    if plan.only_shown is not None:
+        raise CommandRefused(ExitCode.NOT_GOOD, plan.only_shown)
+    if options.yes:
+        return
+    if sys.stdin.isatty() and sys.stdout.isatty() and not options.json:
+        if not _agreed():
+            raise CommandRefused(ExitCode.NOT_GOOD, say("Nothing was changed."))
+    elif options.answers is None:
+        raise CommandRefused(
+            ExitCode.WRONG_USE,
+            say(
+                "Nobody is at a terminal to agree to the plan. Nothing was changed. "
+                "Read the plan, then run the same again with --yes."
+            ),
+        )
+
+
+def _agreed() -> bool:
+    # Keys pressed before the question was there are no answer to it.
+    termios.tcflush(sys.stdin, termios.TCIFLUSH)
+    while True:
+        try:
+            answer = input(_("Carry this plan out? [y/N] ")).strip().lower()
+        except EOFError:
+            complain("")
+            return False
+        if answer in {"", "n", "no", _("no")}:
+            return False
+        if answer in {"y", "yes", _("yes")}:
+            return True
+        complain(say("Please answer y (yes) or n (no)."))

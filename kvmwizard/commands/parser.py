@@ -1,0 +1,175 @@
+"""The arguments that the command line takes."""
+
+import argparse
+from pathlib import Path
+
+from kvmwizard import __version__
+from kvmwizard.words import _
+
+
+class Options(argparse.Namespace):
+    """What was asked for; each command has those that its parser below defines."""
+
+    command: str = "wizard"
+    state_dir: Path | None = None
+    root: Path | None = None
+    answers: Path | None = None
+    user: str | None = None
+    qemu: str | None = None
+    json: bool = False
+    format: str = "text"
+    yes: bool = False
+    no_verify: bool = False
+    follow: bool = False
+    step: str | None = None
+    run: str | None = None
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line; help is in the reader's language."""
+    parser = argparse.ArgumentParser(
+        prog="kvmwizard",
+        description=_(
+            "Takes a Linux machine to a proven KVM host. Without a command it opens the wizard, "
+            "or resumes it where it was left."
+        ),
+        epilog=_(
+            "Exit codes: 0 good, 1 not ready or failed, 2 wrong use or unreadable input, "
+            "3 stopped and resumable."
+        ),
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"kvmwizard {__version__}")
+    _add_state_directory(parser)
+    commands = parser.add_subparsers(title=_("commands"), metavar=_("COMMAND"), dest="command")
+    _add_check(commands)
+    _add_plan(commands)
+    _add_apply(commands)
+    _add_status(commands)
+    _add_log(commands)
+    _add_verify(commands)
+    _add_undo(commands)
+    return parser
+
+
+Commands = argparse._SubParsersAction  # noqa: SLF001  -- argparse has no public name for it
+
+
+def _add_check(commands: "Commands[argparse.ArgumentParser]") -> None:
+    parser = _add_command(
+        commands, "check", _("say whether this machine is ready for KVM guests; changes nothing")
+    )
+    _add_root(parser)
+    _add_user(parser)
+    _add_json(parser)
+
+
+def _add_plan(commands: "Commands[argparse.ArgumentParser]") -> None:
+    parser = _add_command(commands, "plan", _("list exactly what would be done; changes nothing"))
+    _add_root(parser)
+    _add_answers(parser)
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument(
+        "--format",
+        choices=("text", "json", "sh"),
+        default="text",
+        help=_("how to list it: to read, for programs, or as a shell script (default: text)"),
+    )
+    forms.add_argument(
+        "--json", dest="format", action="store_const", const="json", help=_("as --format json")
+    )
+
+
+def _add_apply(commands: "Commands[argparse.ArgumentParser]") -> None:
+    parser = _add_command(
+        commands, "apply", _("carry the plan out, or go on with a run that stopped, and prove the result")
+    )
+    _add_answers(parser)
+    _add_consent(parser)
+
+
+def _add_status(commands: "Commands[argparse.ArgumentParser]") -> None:
+    parser = _add_command(commands, "status", _("say how the run stands"))
+    _add_json(parser)
+
+
+def _add_log(commands: "Commands[argparse.ArgumentParser]") -> None:
+    parser = _add_command(commands, "log", _("print what a step's commands printed"))
+    parser.add_argument(
+        "step",
+        nargs="?",
+        metavar=_("STEP"),
+        help=_("the step's id, as status shows it (default: the one that runs, failed or ran last)"),
+    )
+    parser.add_argument("--follow", action="store_true", help=_("go on printing until the step ends"))
+    _add_json(parser)
+
+
+def _add_verify(commands: "Commands[argparse.ArgumentParser]") -> None:
+    parser = _add_command(commands, "verify", _("prove that guests run, by running some; changes nothing"))
+    _add_user(parser)
+    parser.add_argument("--qemu", metavar=_("PATH"), help=_("the QEMU to use (default: the chosen one)"))
+    _add_json(parser)
+
+
+def _add_undo(commands: "Commands[argparse.ArgumentParser]") -> None:
+    parser = _add_command(commands, "undo", _("take back what a run changed"))
+    parser.add_argument(
+        "run",
+        nargs="?",
+        metavar=_("RUN"),
+        help=_("the run's id (default: the last one that changed something)"),
+    )
+    _add_consent(parser)
+
+
+def _add_command(
+    commands: "Commands[argparse.ArgumentParser]", name: str, purpose: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=purpose, description=purpose, allow_abbrev=False)
+    _add_state_directory(parser)
+    return parser
+
+
+def _add_state_directory(parser: argparse.ArgumentParser) -> None:
+    # Without a default of its own, so that it may stand before the command as well as after it.
+    parser.add_argument(
+        "--state-dir",
+        type=Path,
+        default=argparse.SUPPRESS,
+        metavar=_("DIRECTORY"),
+        help=_("where answers and runs are kept (default: kvmwizard in the user's state directory)"),
+    )
+
+
+def _add_root(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--root", type=Path, metavar=_("DIRECTORY"), help=_("read a recorded machine instead of this one")
+    )
+
+
+def _add_answers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--answers",
+        type=Path,
+        metavar=_("FILE"),
+        help=_("a JSON file of answers (default: the wizard's, completed by its proposals)"),
+    )
+
+
+def _add_user(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--user", metavar=_("NAME"), help=_("whom guests are for (default: you, or who called sudo)")
+    )
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help=_("print JSON, for programs"))
+
+
+def _add_consent(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--yes", action="store_true", help=_("do not ask before beginning"))
+    parser.add_argument("--no-verify", action="store_true", help=_("do not prove the result"))
+    parser.add_argument(
+        "--json", action="store_true", help=_("print events as JSON, one a line; needs --yes")
+    )

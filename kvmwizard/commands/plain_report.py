@@ -1,0 +1,41 @@
+"""What the wizard would show first, where it cannot be shown: the checks and the plan."""
+
+from kvmwizard.answers import Answers
+from kvmwizard.checks.judge import is_ready, judge
+from kvmwizard.checks.text import checks_as_text
+from kvmwizard.commands.exit_code import CommandRefused, ExitCode
+from kvmwizard.commands.machine import read_machine
+from kvmwizard.commands.output import show, width
+from kvmwizard.commands.plan import evidence_of, planned
+from kvmwizard.commands.saved import State
+from kvmwizard.host.facts import Facts
+from kvmwizard.plan.text import plan_as_text
+from kvmwizard.words import say
+
+
+def report_plainly(state: State) -> ExitCode:
+    """Print both without one escape sequence. Raises CommandRefused where the session is refused."""
+    facts = read_machine()
+    results = judge(facts)
+    show(checks_as_text(results, facts, width(), colour=False))
+    show()
+    _show_plan(state.session().answers, facts)
+    return ExitCode.GOOD if is_ready(results) else ExitCode.NOT_GOOD
+
+
+def _show_plan(answers: Answers, facts: Facts) -> None:
+    try:
+        plan = planned(answers, facts)
+    except CommandRefused as refused:
+        # The checks are what was asked for; that nothing can be planned is one more finding.
+        for words in (refused.words, *refused.details):
+            show(words)
+        return
+    show(plan_as_text(plan, evidence_of(plan, facts), width()))
+    show()
+    show(
+        say(
+            "The wizard needs a terminal. Without one, carry this plan out with kvmwizard apply --yes, "
+            "and see kvmwizard --help."
+        )
+    )

@@ -1,0 +1,110 @@
+"""A run and its steps as lines for people, and as JSON for programs."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from kvmwizard.commands.output import as_json
+from kvmwizard.plan.model import Step, plan_digest
+from kvmwizard.run.model import RunState, RunStatus, StepState, StepStatus
+from kvmwizard.words import Words, say
+from kvmwizard.wrapping import wrapped
+
+STEP_SIGNS = {
+    StepStatus.WAITING: "○",
+    StepStatus.RUNNING: "●",
+    StepStatus.SKIPPED: "✔",
+    StepStatus.DONE: "✔",
+    StepStatus.FAILED: "✖",
+}
+
+INDENT = "  "
+
+
+def run_lines(state: RunState, width: int) -> Iterator[str]:
+    """How the run stands, each step, and what to do next."""
+    yield str(standing(state))
+    if state.notice is not None:
+        yield from wrapped(str(state.notice), width)
+    yield ""
+    for step in state.plan.steps:
+        yield from step_lines(step, state.steps[step.id], width)
+    advice = next_action(state)
+    if advice is not None:
+        yield ""
+        yield from wrapped(str(advice), width)
+
+
+def step_lines(step: Step, state: StepState, width: int) -> Iterator[str]:
+    """One step with its id, and what is to be said of it."""
+    yield f"{STEP_SIGNS[state.status]} {step.title}  [{step.id}]"
+    if state.words is not None:
+        for line in wrapped(str(state.words), width - len(INDENT)):
+            yield INDENT + line
+
+
+def standing(state: RunState) -> Words:
+    """How the run stands, in a sentence."""
+    match state.status:
+        case RunStatus.RUNNING:
+            return say("Run {run} is under way.", run=state.run_id)
+        case RunStatus.NEEDS_ROOT:
+            return say("Run {run} waits for root's rights.", run=state.run_id)
+        case RunStatus.STOPPED:
+            return say("Run {run} was stopped.", run=state.run_id)
+        case RunStatus.INTERRUPTED:
+            return say("Run {run} was interrupted: its process is gone.", run=state.run_id)
+        case RunStatus.FAILED:
+            return say("Run {run} failed.", run=state.run_id)
+        case RunStatus.DONE:
+            return say("Run {run} is done.", run=state.run_id)
+
+
+def next_action(state: RunState) -> Words | None:
+    """What the person can do about it; None where all is done."""
+    command = "kvmwizard apply" if state.plan.purpose == "setup" else "kvmwizard undo"
+    match state.status:
+        case RunStatus.RUNNING:
+            return say("Watch it with: kvmwizard log --follow")
+        case RunStatus.NEEDS_ROOT:
+            return say("To give the password again and go on: {command}", command=command)
+        case RunStatus.STOPPED | RunStatus.INTERRUPTED:
+            return say("To go on where it stopped: {command}", command=command)
+        case RunStatus.FAILED:
+            failed = [
+                step.id for step in state.plan.steps if state.steps[step.id].status is StepStatus.FAILED
+            ]
+            return say(
+                "All that the failed step printed: kvmwizard log {step}. To try it again: {command}",
+                command=command,
+                step=failed[0] if failed else "",
+            )
+        case RunStatus.DONE:
+            return None
+
+
+def run_report(state: RunState) -> dict[str, Any]:
+    """The object that `kvmwizard status --json` gives as `run`."""
+    return {
+        "id": state.run_id,
+        "status": state.status.value,
+        "purpose": state.plan.purpose,
+        "digest": plan_digest(state.plan),
+        "began": state.began,
+        "ended": state.ended,
+        "notice": as_json(state.notice),
+        "steps": [step_report(step, state.steps[step.id]) for step in state.plan.steps],
+    }
+
+
+def step_report(step: Step, state: StepState) -> dict[str, Any]:
+    """One step: how it stands and what is to be said of it."""
+    return {
+        "id": step.id,
+        "title": step.title.english,
+        "status": state.status.value,
+        "attempts": state.attempts,
+        "started": state.started,
+        "ended": state.ended,
+        "found": as_json(state.words),
+        "returncode": state.returncode,
+    }

@@ -1,0 +1,101 @@
+"""What is saved: the session and the runs of one state directory."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from kvmwizard.answers import Answers
+from kvmwizard.answers_file import AnswersFileRefused, read_answers_file
+from kvmwizard.commands.exit_code import CommandRefused, ExitCode
+from kvmwizard.commands.output import complain
+from kvmwizard.commands.parser import Options
+from kvmwizard.paths import DirectoryRefused, state_directory
+from kvmwizard.run.model import RunState, RunStatus
+from kvmwizard.run.refused import RunRefused
+from kvmwizard.run.store import RunStore
+from kvmwizard.session import Session, SessionRefused, SessionStore
+from kvmwizard.words import say
+
+
+def answers_from(path: Path) -> Answers:
+    """The answers in a file. Raises CommandRefused."""
+    try:
+        return read_answers_file(path)
+    except AnswersFileRefused as refused:
+        raise CommandRefused(ExitCode.WRONG_USE, refused.words, refused.details) from refused
+
+
+@contextmanager
+def refusing_runs() -> Iterator[None]:
+    """Turn RunRefused into CommandRefused."""
+    try:
+        yield
+    except RunRefused as refused:
+        raise CommandRefused(ExitCode.NOT_GOOD, refused.words) from refused
+
+
+@dataclass(frozen=True)
+class State:
+    """The state directory of one command."""
+
+    directory: Path
+    sessions: SessionStore
+    runs: RunStore
+
+    @classmethod
+    def of(cls, options: Options) -> Self:
+        """The directory that was asked for, else the user's own. Raises CommandRefused."""
+        try:
+            directory = state_directory(options.state_dir)
+        except DirectoryRefused as refused:
+            raise CommandRefused(ExitCode.WRONG_USE, refused.words) from refused
+        return cls(directory, SessionStore(directory), RunStore(directory))
+
+    def session(self) -> Session:
+        """The saved session; a notice about it goes to standard error. Raises CommandRefused."""
+        try:
+            loaded = self.sessions.load()
+        except SessionRefused as refused:
+            raise CommandRefused(ExitCode.WRONG_USE, refused.words) from refused
+        if loaded.notice is not None:
+            complain(loaded.notice)
+        return loaded.session
+
+    def current_run(self, session: Session) -> str | None:
+        """The session's run, else the last one; None where nothing was ever run. Raises CommandRefused."""
+        with refusing_runs():
+            runs = self.runs.runs()
+        return session.run_id if session.run_id in runs else (runs[-1] if runs else None)
+
+    def unfinished_run(self, session: Session) -> RunState | None:
+        """The run that the session agreed to, if something of it is left to do. Raises CommandRefused."""
+        with refusing_runs():
+            if session.run_id is None or session.run_id not in self.runs.runs():
+                return None
+            state = self.runs.read(session.run_id)
+        return None if state.status is RunStatus.DONE else state
+
+    def take(self) -> None:
+        """Keep wizards and other commands from changing the session. Raises CommandRefused."""
+        try:
+            taken = self.sessions.lock()
+        except SessionRefused as refused:
+            raise CommandRefused(ExitCode.WRONG_USE, refused.words) from refused
+        if not taken:
+            raise CommandRefused(
+                ExitCode.NOT_GOOD,
+                say(
+                    "Another kvmwizard (process {process}) is at work on the same answers. Close it first, "
+                    "or name another directory with --state-dir DIRECTORY.",
+                    process=self.sessions.holder() or "?",
+                ),
+            )
+
+    def save(self, session: Session) -> None:
+        """Save the session. Raises CommandRefused."""
+        try:
+            self.sessions.save(session)
+        except SessionRefused as refused:
+            raise CommandRefused(ExitCode.WRONG_USE, refused.words) from refused

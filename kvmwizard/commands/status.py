@@ -1,0 +1,38 @@
+"""`kvmwizard status`: how the run stands."""
+
+from kvmwizard.commands.exit_code import ExitCode
+from kvmwizard.commands.output import show, show_json, width
+from kvmwizard.commands.parser import Options
+from kvmwizard.commands.run_text import run_lines, run_report
+from kvmwizard.commands.saved import State, refusing_runs
+from kvmwizard.run.model import RunState, RunStatus
+from kvmwizard.words import say
+
+EXIT_CODES = {
+    RunStatus.RUNNING: ExitCode.GOOD,
+    RunStatus.DONE: ExitCode.GOOD,
+    RunStatus.FAILED: ExitCode.NOT_GOOD,
+    RunStatus.NEEDS_ROOT: ExitCode.RESUMABLE,
+    RunStatus.STOPPED: ExitCode.RESUMABLE,
+    RunStatus.INTERRUPTED: ExitCode.RESUMABLE,
+}
+
+
+def run(options: Options) -> ExitCode:
+    """Print the current run; nothing having been run is good as well. Raises CommandRefused."""
+    state = _current(State.of(options))
+    if options.json:
+        show_json({"run": None if state is None else run_report(state)})
+    elif state is None:
+        show(say("Nothing has been run yet. To see what would be done: kvmwizard plan"))
+    else:
+        show("\n".join(run_lines(state, width())))
+    return ExitCode.GOOD if state is None else EXIT_CODES[state.status]
+
+
+def _current(saved: State) -> RunState | None:
+    run_id = saved.current_run(saved.session())
+    if run_id is None:
+        return None
+    with refusing_runs():
+        return saved.runs.read(run_id)

@@ -1,0 +1,47 @@
+"""`kvmwizard verify`: proves that guests run, by running some."""
+
+import sys
+
+from kvmwizard.commands.exit_code import ExitCode
+from kvmwizard.commands.machine import read_machine, require_user
+from kvmwizard.commands.output import colour, complain, show, show_json, width
+from kvmwizard.commands.parser import Options
+from kvmwizard.commands.saved import State
+from kvmwizard.proof.choose import chosen_qemu
+from kvmwizard.proof.json import proof_report
+from kvmwizard.proof.model import Proof
+from kvmwizard.proof.prove import prove
+from kvmwizard.proof.text import proof_as_text
+from kvmwizard.words import Words
+
+
+def run(options: Options) -> ExitCode:
+    """Prove for the user that was named, and print. Raises CommandRefused."""
+    facts = read_machine()
+    if options.user is not None:
+        require_user(options.user, facts)
+    answers = State.of(options).session().answers
+    proof = prove(options.qemu or chosen_qemu(facts, answers), options.user, Progress().tell)
+    if options.json:
+        show_json(proof_report(proof))
+    else:
+        show_proof(proof)
+    return ExitCode.GOOD if proof.good else ExitCode.NOT_GOOD
+
+
+def show_proof(proof: Proof) -> None:
+    """Print a proof for people."""
+    show(proof_as_text(proof, width(), colour()))
+
+
+class Progress:
+    """Tells a person at a terminal, on standard error, what is being waited for: each sentence once."""
+
+    def __init__(self) -> None:
+        self._told = ""
+
+    def tell(self, words: Words) -> None:
+        """Print the words, unless they are what was printed last or nobody watches."""
+        if sys.stderr.isatty() and words.template != self._told:
+            complain(words)
+            self._told = words.template
