@@ -37,7 +37,7 @@ def try_again_remedy() -> Words:
 def _access_remedy(context: ProofContext) -> Words:
     if context.identity is None and _next_login_opens(context.user):
         return say(
-            "{user} belongs to the device's group since after this login: log out and in again.",
+            "{user} joined the device's group after this login: log out and in again.",
             user=context.user,
         )
     return say("Give {user} access: run kvmwizard, and choose {user} on the page Access.", user=context.user)
@@ -50,4 +50,5 @@ def _next_login_opens(user: str) -> bool:
         group_id = Path(KVM_DEVICE).stat().st_gid
     except OSError:
         return False
-    return identity is not None and group_id in identity.group_ids and group_id not in os.getgroups()
+    present = {*os.getgroups(), os.getegid()}
+    return identity is not None and group_id in identity.group_ids and group_id not in present
