@@ -1,5 +1,6 @@
 """Control groups, with which libvirt and its like limit guests."""
 
+from kvmwizard.checks import evidence
 from kvmwizard.checks.chain import Situation
 from kvmwizard.checks.check import Check
 from kvmwizard.checks.results import Cause, CheckResult
@@ -32,6 +33,10 @@ def _controller(situation: Situation, name: str, check: Check) -> CheckResult:
         return check.unknown(cgroups.controllers)
     if name in cgroups.controllers:
         return check.passed(say("It is there."))
+    if evidence.container(situation.facts):
+        return check.not_applicable(
+            say("It is not shown inside this container; the machine outside keeps it.")
+        )
     if name == "memory":
         remedy = say("Start the kernel with cgroup_enable=memory where libvirt is to limit guests' memory.")
     else:
