@@ -1,0 +1,1 @@
+"""Carries a plan out: journal, scheduler, the detached runner and its root helper, undo."""

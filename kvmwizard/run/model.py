@@ -34,6 +34,10 @@ class RunnerStarted(EventModel):
     process_start: int
     """Field 22 of /proc/PID/stat, clock ticks since boot."""
     boot_id: str
+    retry: bool = False
+    """Somebody asked for the failed steps to be tried again."""
+    cut_bytes: int = 0
+    """How much of the journal's torn end this runner set aside."""
 
 
 class StepStarted(EventModel):
@@ -133,6 +137,17 @@ class StepState(BaseModel):
     changes: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
     """What the first attempt's conditions observed: what undo goes back to."""
+
+
+class StepProgress(BaseModel):
+    """How far a running step has come."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fraction: float | None
+    """From 0 to 1; None where nobody can say."""
+    words: Words
+    """What is going on, or what is being waited for."""
 
 
 class RunStatus(StrEnum):

@@ -1,0 +1,125 @@
+"""Commands that the runner carries out as the invoking user.
+
+Each is an argv without a shell, in a process group of its own, with a fixed
+environment, no standard input, and its output straight in the log. A lock that
+every process of the command inherits tells a later runner that the command
+still goes on, even after this runner was killed: nothing runs twice.
+"""
+
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from kvmwizard.host.host import command_environment
+from kvmwizard.run.liveness import ProcessIdentity, boot_id, lock_is_held, process_start
+
+STOP_SECONDS = 10.0
+"""How long a command may take to end on SIGTERM before SIGKILL."""
+LOOK_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class CommandFiles:
+    """Where one step's commands write."""
+
+    log: Path
+    lock: Path
+    """Held by every process of the step's commands; its text is the identity of the first."""
+
+
+def open_log(path: Path) -> int:
+    """A descriptor that only ever appends, mode 0600. Raises OSError."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(path, flags, 0o600)
+
+
+def note(path: Path, line: str) -> None:
+    """Append one line of ours to a log. Raises OSError."""
+    descriptor = open_log(path)
+    try:
+        os.write(descriptor, line.encode(errors="backslashreplace") + b"\n")
+    finally:
+        os.close(descriptor)
+
+
+class Command:
+    """One command that runs."""
+
+    def __init__(self, argv: Sequence[str], environment: Mapping[str, str], files: CommandFiles) -> None:
+        """Start it. Raises OSError where it cannot be started."""
+        self._lock = os.open(files.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        log = open_log(files.log)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            self._process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**command_environment(), **environment},
+                cwd="/",
+                start_new_session=True,
+                pass_fds=(self._lock,),
+            )
+        except OSError:
+            os.close(self._lock)
+            raise
+        finally:
+            os.close(log)
+        self._write_identity()
+
+    def wait(self) -> int:
+        """How it ended: its exit code, or minus the signal's number."""
+        returncode = self._process.wait()
+        os.close(self._lock)
+        return returncode
+
+    def stop(self) -> None:
+        """End the whole group, gently first; `wait` then returns."""
+        _stop_group(self._process.pid, lambda: self._process.poll() is None)
+
+    def _write_identity(self) -> None:
+        started = process_start(self._process.pid)
+        if started is not None:
+            identity = ProcessIdentity(pid=self._process.pid, process_start=started, boot_id=boot_id())
+            os.ftruncate(self._lock, 0)
+            os.pwrite(self._lock, identity.model_dump_json().encode("ascii"), 0)
+
+
+def wait_for_leftover(files: CommandFiles, stop_asked: Callable[[], bool]) -> None:
+    """Wait until nothing is left of a command whose runner was killed; end it if a stop is asked for.
+
+    How it ended is not to be learnt: the step's conditions tell whether it did its work.
+    """
+    while lock_is_held(files.lock):
+        if stop_asked():
+            _stop_leftover(files.lock)
+            return
+        time.sleep(LOOK_SECONDS)
+
+
+def _stop_leftover(lock: Path) -> None:
+    try:
+        first = ProcessIdentity.model_validate_json(lock.read_bytes())
+    except ValidationError:
+        # The runner was killed before it could write who it had started.
+        return
+    if first.alive:
+        _stop_group(first.pid, lambda: first.alive)
+
+
+def _stop_group(group: int, alive: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + STOP_SECONDS
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGTERM)
+        while alive() and time.monotonic() < deadline:
+            time.sleep(LOOK_SECONDS)
+        os.killpg(group, signal.SIGKILL)

@@ -1,0 +1,184 @@
+"""Why a step failed, in words: the cause where it is known, and what to do next. Pure."""
+
+import re
+from collections.abc import Sequence
+
+from kvmwizard.plan.model import RunGuestAs, Step
+from kvmwizard.run.root_client import Outcome
+from kvmwizard.words import Words, say
+
+ATTEMPT_MARK = "=== attempt "
+"""How the line in a log begins under which an attempt's output stands."""
+
+OUTDATED_LISTS = re.compile(r"404 +Not Found|Unable to fetch some archives|Hash Sum mismatch")
+
+CAUSES: tuple[tuple[re.Pattern[str], Words], ...] = (
+    (
+        re.compile(r"No space left on device|not have enough free space"),
+        say("The disk is full. Make room (df -h shows where it is missing), then retry."),
+    ),
+    (
+        re.compile(r"Read-only file system"),
+        say("The file system is mounted read-only. Mount it for writing (dmesg may say why), then retry."),
+    ),
+    (
+        re.compile(r"Could not get lock|Unable to acquire the dpkg frontend lock|Unable to lock"),
+        say("Another package manager kept its lock all the time. Let it finish, or end it, then retry."),
+    ),
+    (
+        re.compile(
+            r"Temporary failure resolving|Could not resolve|Network is unreachable|Could not connect to"
+            r"|Connection timed out|Connection failed|No route to host|Unable to connect to"
+        ),
+        say("The package servers cannot be reached. Check the network and the name server, then retry."),
+    ),
+    (
+        OUTDATED_LISTS,
+        say(
+            "The server does not have what the package lists promise. Its copy is probably being renewed: "
+            "retry in some minutes, or choose another mirror in the package manager's sources."
+        ),
+    ),
+    (
+        re.compile(r"Unable to locate package|has no installation candidate|unable to find a match"),
+        say(
+            "The package sources of this machine do not offer the package. Enable the distribution's own "
+            "sources (on Debian, /etc/apt/sources.list), then retry."
+        ),
+    ),
+    (
+        re.compile(r"NO_PUBKEY|is not signed|EXPKEYSIG"),
+        say(
+            "A package source is not signed by a key that this machine trusts. Mend or remove that source, "
+            "then retry."
+        ),
+    ),
+    (
+        re.compile(r"dependency problems prevent removal|dependency problems - not removing"),
+        say("Other installed packages need these by now, so they stay."),
+    ),
+    (
+        re.compile(r"Module \S+ not found in directory"),
+        say(
+            "The running kernel has no such module. If a new kernel was installed, restart into it, then "
+            "retry; else choose another kernel."
+        ),
+    ),
+    (
+        re.compile(r"Key was rejected by service|Required key not available"),
+        say("Secure Boot refuses a module that is not signed. Use the distribution's kernel, or sign it."),
+    ),
+    (
+        re.compile(r"could not insert '\w+': (?:Operation not supported|Input/output error)"),
+        say(
+            "The processor does not let KVM in: virtualization is missing or switched off in the firmware. "
+            "The hardware check says which."
+        ),
+    ),
+    (
+        re.compile(r"Module \S+ is in use"),
+        say("Something still uses the module. Shut the guests down, then retry."),
+    ),
+    (
+        re.compile(r"Permission denied|Operation not permitted"),
+        say("The system did not permit it, even to root. A container or a security module may be why."),
+    ),
+)
+"""Known causes, by what the log says; the first that is found is told."""
+
+CODES: dict[str, Words] = {
+    "user": say("There is no user {detail} on this machine. Choose another user, then make a new plan."),
+    "group": say(
+        "The group {detail} is not there, or is not the one that /dev/kvm belongs to. Make a new plan."
+    ),
+    "lock": say("The lock {detail} was held by another program all the time. Let that finish, then retry."),
+    "timed-out": say(
+        "It was given up after {detail} seconds. See the log for what it waited for, then retry."
+    ),
+    "killed": say("It was killed from outside ({detail}). Retry; what is half done is finished first."),
+    "path": say(
+        "{detail} is not a plain place that root alone can change, so nothing was written. Look at it."
+    ),
+    "device": say("{detail} is not a device. Look at what stands in its place."),
+    "members": say("The group still has members ({detail}), so it stays."),
+    "repair": say("An earlier package operation was interrupted and could not be finished ({detail})."),
+    "system": say("The system refused: {detail}. Mend that, then retry."),
+}
+"""What the root helper's own words for a failure mean to people."""
+
+
+def failure_words(step: Step, outcome: Outcome, log: Sequence[str], found: Words | None) -> Words:
+    """What happened, why, and what to do next.
+
+    Args:
+        step: the step that failed.
+        outcome: what came of its actions.
+        log: the last lines of its log.
+        found: what is there instead of what shall be; None where that was not looked at.
+    """
+    attempt = last_attempt(log)
+    text = "\n".join(attempt)
+    if outcome.code is not None and outcome.code not in ("killed", "command"):
+        return _coded(outcome)
+    guest = next((action for action in step.actions if isinstance(action, RunGuestAs)), None)
+    if guest is not None:
+        return say(
+            "The guest did not run as {user}: {problem}. The hardware check says more.",
+            user=guest.user,
+            problem=outcome.output or _last_line(attempt),
+        )
+    for pattern, words in CAUSES:
+        if pattern.search(text):
+            return words
+    if outcome.code is not None:
+        return _coded(outcome)
+    if outcome.returncode:
+        return say(
+            "Its command ended with code {code}. It said last: {line}. The whole log: kvmwizard log {step}",
+            code=outcome.returncode,
+            line=_last_line(attempt),
+            step=step.id,
+        )
+    return say(
+        "Its commands succeeded, yet it is not as it shall be: {found}. The whole log: kvmwizard log {step}",
+        found=found.english if found is not None else "",
+        step=step.id,
+    )
+
+
+def last_attempt(log: Sequence[str]) -> tuple[str, ...]:
+    """The lines of the last attempt alone."""
+    for index in range(len(log) - 1, -1, -1):
+        if log[index].startswith(ATTEMPT_MARK):
+            return tuple(log[index + 1 :])
+    return tuple(log)
+
+
+def lists_are_outdated(log: Sequence[str]) -> bool:
+    """Whether the last attempt failed because the server no longer has what the lists name."""
+    return OUTDATED_LISTS.search("\n".join(last_attempt(log))) is not None
+
+
+def interrupted_words(times: int) -> Words:
+    """For a step in which one runner after the other was gone."""
+    return say(
+        "The runner was killed {times} times in the middle of this step, so it is not tried again by itself. "
+        "Look for what kills it (out of memory: dmesg), then retry.",
+        times=times,
+    )
+
+
+def _coded(outcome: Outcome) -> Words:
+    words = CODES.get(outcome.code or "")
+    if words is not None:
+        return words.model_copy(update={"places": {"detail": outcome.detail}})
+    return say(
+        "The root helper did not do it: {code}, {detail}. Make a new plan; if that is refused too, "
+        "kvmwizard plan --format sh writes a script to run as root.",
+        code=outcome.code or "",
+        detail=outcome.detail or "-",
+    )
+
+
+def _last_line(log: Sequence[str]) -> str:
+    return next((line.strip() for line in reversed(log) if line.strip()), "-")

@@ -1,0 +1,144 @@
+"""Starting, stopping and giving root to a run; for the command line and the screens."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from kvmwizard.plan.model import plan_digest
+from kvmwizard.run.liveness import living_runner, send_signal
+from kvmwizard.run.model import StepState
+from kvmwizard.run.observe import plan_evidence
+from kvmwizard.run.refused import RunRefused
+from kvmwizard.run.root_client import HelperGone, HelperRefused, RootClient
+from kvmwizard.run.root_start import RootHelperRefused, start_as_root, start_by_sudo
+from kvmwizard.run.scheduler import FINISHED_WELL
+from kvmwizard.run.store import RunStore
+from kvmwizard.words import Words, say
+
+__all__ = ["RootHelperRefused", "open_root_helper", "root_helper_needed", "start_runner", "stop_run"]
+
+START_SECONDS = 60.0
+
+
+def start_runner(store: RunStore, run_id: str, retry: bool = False) -> None:
+    """Have a runner carry the run out, detached from this process and its terminal.
+
+    Returns when a runner holds the run's lock; at once where one does already.
+
+    Args:
+        store: where the run is kept.
+        run_id: the run.
+        retry: try the failed steps again.
+
+    Raises:
+        RunRefused: the run cannot be read, or no runner could be started.
+    """
+    if living_runner(store.directory(run_id)) is not None:
+        return
+    store.read(run_id)
+    argv = [sys.executable, "-m", "kvmwizard.run.runner", str(store.state_directory.absolute()), run_id]
+    try:
+        process = subprocess.run(
+            [*argv, "--retry"] if retry else argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            # In a checkout the package is found beside the working directory.
+            cwd=Path(__file__).resolve().parents[2],
+            timeout=START_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise RunRefused(_no_runner(str(error))) from error
+    try:
+        answer = json.loads(process.stdout)
+    except ValueError:
+        said = process.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise RunRefused(_no_runner(said)) from None
+    if "refused" in answer:
+        raise RunRefused(Words.model_validate(answer["refused"]))
+
+
+def root_helper_needed(store: RunStore, run_id: str) -> bool:
+    """Whether somebody must give a password before the run can go on to its end. Raises RunRefused."""
+    if os.geteuid() == 0:
+        return False
+    state = store.read(run_id)
+    holding = plan_evidence(state.plan)
+    left = any(
+        step.root and not _is_over(state.steps[step.id], step.id in holding) for step in state.plan.steps
+    )
+    return left and not _helper_answers(store, run_id)
+
+
+def open_root_helper(store: RunStore, run_id: str, ask: bool = True) -> RootHelperRefused | None:
+    """Start the root helper, with sudo asking on the current terminal; None when it listens.
+
+    Args:
+        store: where the run is kept.
+        run_id: the run, whose plan is all that the helper will do.
+        ask: False to refuse rather than ask (`sudo -n`), for unattended use.
+
+    Raises:
+        RunRefused: the run cannot be read.
+    """
+    plan = store.plan(run_id)
+    if _helper_answers(store, run_id):
+        return None
+    if os.geteuid() == 0:
+        return start_as_root(plan, run_id)
+    return start_by_sudo(plan, run_id, ask)
+
+
+def stop_run(store: RunStore, run_id: str) -> None:
+    """Ask the run's runner to stop; `RunStore.read` says when it has. Where none is alive, nothing is done.
+
+    Running steps are ended, except that a package manager that has begun to
+    install or remove is let finish: a package half unpacked is worse than a
+    minute's wait. Raises RunRefused.
+    """
+    runner = living_runner(store.directory(run_id))
+    if runner is None:
+        _stop_helper(store, run_id)
+        return
+    try:
+        send_signal(runner, signal.SIGTERM)
+    except OSError as error:
+        raise RunRefused(
+            say(
+                "The runner, process {process}, cannot be told to stop: {error}. "
+                "Stop it as the user who started it.",
+                process=runner.pid,
+                error=error.strerror or str(error),
+            )
+        ) from error
+
+
+def _is_over(state: StepState, holds: bool) -> bool:
+    return state.status in FINISHED_WELL or holds
+
+
+def _helper_answers(store: RunStore, run_id: str) -> bool:
+    try:
+        RootClient.connect(run_id, plan_digest(store.plan(run_id))).close()
+    except HelperGone:
+        return False
+    return True
+
+
+def _stop_helper(store: RunStore, run_id: str) -> None:
+    """Where the runner was killed, the helper may still be at a step."""
+    try:
+        with RootClient.connect(run_id, plan_digest(store.plan(run_id))) as client:
+            client.stop()
+            client.end()
+    except (HelperGone, HelperRefused):
+        return
+
+
+def _no_runner(reason: str) -> Words:
+    return say(
+        "The runner could not be started: {reason}. Nothing was changed; try again.", reason=reason or "-"
+    )

@@ -1,0 +1,176 @@
+"""Whether a run's runner is alive, and speaking to exactly that process.
+
+Alive means: the run's lock is held, the record in it names this boot, and the
+process of that number started when the record says. A process id alone proves
+nothing, since the kernel gives it to another process later.
+"""
+
+import errno
+import fcntl
+import os
+import signal
+import time
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from kvmwizard.words import Words
+
+LOCK_NAME = "lock"
+RECORD_BYTES = 4096
+"""The record is padded to one block, so that noting a full disk needs no further block."""
+TAKE_SECONDS = 2.0
+"""How long taking the lock waits for watchers, who hold it for microseconds to look."""
+
+
+class ProcessIdentity(BaseModel):
+    """One process, told from every other of this and of earlier boots."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pid: int
+    process_start: int
+    """Field 22 of /proc/PID/stat (proc(5)), clock ticks since boot."""
+    boot_id: str
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process of this number is the one that is meant."""
+        return self.boot_id == boot_id() and process_start(self.pid) == self.process_start
+
+
+class LockRecord(BaseModel):
+    """What the runner writes into its lock file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    holder: ProcessIdentity
+    problem: Words | None = None
+    """Why the runner had to leave without a word in the journal."""
+
+
+def boot_id() -> str:
+    """This boot's random id (random(4))."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def process_start(pid: int) -> int | None:
+    """When the process started, in clock ticks since boot; None where there is none, or it is a zombie."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    # The second field is the program's name in brackets, and may hold brackets and spaces itself.
+    fields = status.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def this_process() -> ProcessIdentity:
+    """The calling process."""
+    pid = os.getpid()
+    started = process_start(pid)
+    if started is None:
+        raise ProcessLookupError(pid)
+    return ProcessIdentity(pid=pid, process_start=started, boot_id=boot_id())
+
+
+class RunLock:
+    """The run's lock, held for as long as this process lives; commands do not inherit it."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / LOCK_NAME
+        self._descriptor: int | None = None
+
+    def take(self) -> bool:
+        """Take the lock and write who holds it; False where another runner does. Raises OSError."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(self._path, flags, 0o600)
+        deadline = time.monotonic() + TAKE_SECONDS
+        while not _try_lock(descriptor, fcntl.LOCK_EX):
+            if time.monotonic() > deadline:
+                os.close(descriptor)
+                return False
+            time.sleep(0.01)
+        self._descriptor = descriptor
+        self._write(LockRecord(holder=this_process()))
+        return True
+
+    def note_problem(self, problem: Words) -> None:
+        """Leave word of why this runner goes, where the journal cannot take it."""
+        self._write(LockRecord(holder=this_process(), problem=problem))
+
+    def _write(self, record: LockRecord) -> None:
+        if self._descriptor is None:
+            raise RuntimeError(self._path)
+        content = record.model_dump_json(ensure_ascii=True).encode("ascii").ljust(RECORD_BYTES)
+        os.pwrite(self._descriptor, content, 0)
+        os.ftruncate(self._descriptor, len(content))
+
+
+def _try_lock(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def lock_record(directory: Path) -> LockRecord | None:
+    """What the last runner of this run wrote; None where there was none. Raises OSError."""
+    try:
+        return LockRecord.model_validate_json((directory / LOCK_NAME).read_bytes().rstrip(b"\0 "))
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def living_runner(directory: Path) -> ProcessIdentity | None:
+    """The run's runner, where one is alive. Raises OSError."""
+    record = lock_record(directory)
+    if record is None or not record.holder.alive:
+        return None
+    return record.holder if lock_is_held(directory / LOCK_NAME) else None
+
+
+def lock_is_held(path: Path) -> bool:
+    """Whether any process holds the lock on the file. Raises OSError."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        return not _try_lock(descriptor, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)
+
+
+def send_signal(process: ProcessIdentity, number: signal.Signals) -> bool:
+    """Signal exactly this process; False where it is gone. Raises OSError where that is not allowed."""
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EINVAL):
+            raise
+        return _send_by_number(process, number)
+    try:
+        # The descriptor is of whoever had the number just now: only then look who that is.
+        if not process.alive:
+            return False
+        signal.pidfd_send_signal(descriptor, number)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _send_by_number(process: ProcessIdentity, number: signal.Signals) -> bool:
+    """For kernels before 5.3, which have no pidfd_open(2)."""
+    if not process.alive:
+        return False
+    try:
+        os.kill(process.pid, number)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,230 @@
+"""Looks at the world for a condition, as whoever runs this; changes nothing."""
+
+import os
+import pwd
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kvmwizard.host.accounts import Accounts
+from kvmwizard.host.host import Host
+from kvmwizard.host.recording import CommandOutput
+from kvmwizard.host.identity import stored_identity
+from kvmwizard.host.kernel import read_kernel
+from kvmwizard.host.kvm_device import DeviceNode, read_device_node
+from kvmwizard.host.modules import MODULES, ModuleState, read_modules
+from kvmwizard.packages.managers import MANAGERS
+from kvmwizard.plan import model
+from kvmwizard.plan.conditions import evidence, holds, missing_packages
+from kvmwizard.plan.observed import (
+    ObservedDevice,
+    ObservedDeviceAccess,
+    ObservedFile,
+    ObservedGroup,
+    ObservedGuest,
+    ObservedLists,
+    ObservedMembership,
+    ObservedModule,
+    ObservedPackages,
+)
+from kvmwizard.run.refused import RunRefused
+from kvmwizard.words import Words, say, say_many
+
+QUERY_SECONDS = 60.0
+FILE_BYTES = 1024 * 1024
+
+
+def observe(condition: model.Condition) -> str:
+    """The JSON text of what is seen for this condition, as `plan.observed` has it.
+
+    Raises RunRefused where it cannot be seen at all: not seen is never taken for not there.
+    """
+    return _LOOK[condition.kind](condition).model_dump_json()
+
+
+def plan_evidence(plan: model.Plan) -> dict[str, Words]:
+    """What shows that a step has nothing to do, for every step of which all conditions hold already.
+
+    A step that cannot be looked at is left out: carrying it out will say why.
+    """
+    found: dict[str, Words] = {}
+    for step in plan.steps:
+        try:
+            observed = tuple(observe(condition) for condition in step.conditions)
+        except RunRefused:
+            continue
+        if all_hold(step, observed):
+            found[step.id] = step_evidence(step, observed)
+    return found
+
+
+def all_hold(step: model.Step, observed: tuple[str, ...]) -> bool:
+    """Whether the step has nothing to do. A step without conditions always has."""
+    return bool(step.conditions) and all(map(holds, step.conditions, observed))
+
+
+def step_evidence(step: model.Step, observed: tuple[str, ...]) -> Words:
+    """What shows it: the first condition's evidence, and how many more there are."""
+    if not observed:
+        return say("its commands succeeded")
+    first = evidence(step.conditions[0], observed[0])
+    if len(observed) == 1:
+        return first
+    return say_many(
+        "{first}, and {count} more thing is as it shall be",
+        "{first}, and {count} more things are as they shall be",
+        len(observed) - 1,
+        first=first.english,
+    )
+
+
+def _lists(condition: model.PackageListsFresh) -> ObservedLists:
+    lists = MANAGERS[condition.manager].lists
+    files = tuple(Path(lists.directory).glob(lists.pattern))
+    times = [each.stat().st_mtime for each in files]
+    if files and lists.stamp is not None:
+        stamp = Path(lists.stamp)
+        times = [stamp.stat().st_mtime] if stamp.exists() else []
+    return ObservedLists(
+        # A clock that was set back must not make lists fresh for ever.
+        age_seconds=abs(time.time() - max(times)) if times else None,
+        missing=missing_packages(condition.wanted, _installed(condition.manager)),
+    )
+
+
+def _packages(condition: model.PackagesInstalled | model.PackagesAbsent) -> ObservedPackages:
+    return ObservedPackages(installed=_installed(condition.manager))
+
+
+def _installed(manager_name: str) -> dict[str, str]:
+    manager = MANAGERS[manager_name]
+    argv = manager.installed_query()
+    said = Host().run(argv, QUERY_SECONDS)
+    if isinstance(said, CommandOutput) and said.returncode == 0:
+        return manager.parse_installed(said.output)
+    raise RunRefused(
+        say(
+            "Which packages are installed could not be learnt: {command} did not answer. "
+            "Run it by hand to see why, then retry.",
+            command=" ".join(argv),
+        )
+    )
+
+
+def _file(condition: model.FileHolds | model.FileAbsent) -> ObservedFile:
+    path = Path(condition.path)
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return ObservedFile(exists=False)
+    except OSError as error:
+        raise RunRefused(_cannot_look(path, error)) from error
+    text = _text(path) if stat.S_ISREG(status.st_mode) else None
+    return ObservedFile(exists=True, text=text, mode=stat.S_IMODE(status.st_mode), owner_id=status.st_uid)
+
+
+def _text(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return file.read(FILE_BYTES).decode()
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _group(condition: model.GroupExists | model.GroupAbsent) -> ObservedGroup:
+    groups = Accounts(Host()).groups
+    if not isinstance(groups, tuple):
+        raise RunRefused(
+            say("The groups cannot be read: {error}. Mend that, then retry.", error=groups.detail)
+        )
+    for group in groups:
+        if group.name == condition.group:
+            return ObservedGroup(exists=True, id=group.id, members=group.members)
+    return ObservedGroup(exists=False)
+
+
+def _membership(condition: model.UserInGroup | model.UserNotInGroup) -> ObservedMembership:
+    identity = stored_identity(condition.user)
+    accounts = Accounts(Host())
+    names = (accounts.group_name(number) for number in (identity.group_ids if identity else ()))
+    return ObservedMembership(groups=tuple(name for name in names if name is not None))
+
+
+def _module(condition: model.ModuleLoaded | model.ModuleUnloaded) -> ObservedModule:
+    host = Host()
+    if condition.name not in MODULES:
+        return ObservedModule(state="loaded" if Path("/sys/module", condition.name).exists() else "absent")
+    state = read_modules(host, read_kernel(host, ())).modules[condition.name].state
+    if state is ModuleState.LOADED:
+        return ObservedModule(state="loaded")
+    return ObservedModule(state="built-in" if state is ModuleState.BUILT_IN else "absent")
+
+
+def _node(path: str) -> DeviceNode | None:
+    host = Host()
+    node = read_device_node(host, Accounts(host), path)
+    if node is None or isinstance(node, DeviceNode):
+        return node
+    raise RunRefused(
+        say("{path} cannot be looked at: {error}. Mend that, then retry.", path=path, error=node.detail)
+    )
+
+
+def _device(condition: model.DeviceGroup) -> ObservedDevice:
+    node = _node(condition.path)
+    if node is None:
+        return ObservedDevice(exists=False)
+    return ObservedDevice(exists=True, group=node.group or str(node.group_id), mode=node.mode)
+
+
+def _device_access(condition: model.DeviceAclGrants | model.DeviceAclWithout) -> ObservedDeviceAccess:
+    node = _node(condition.path)
+    if node is None:
+        return ObservedDeviceAccess(exists=False)
+    try:
+        user = pwd.getpwnam(condition.user).pw_uid
+    except KeyError:
+        return ObservedDeviceAccess(exists=True)
+    entry = None
+    for each in node.acl if isinstance(node.acl, tuple) else ():
+        if each.kind == "user" and each.id == user:
+            entry = each.permissions
+    anyway = entry is None and _may_anyway(condition.path, node, user)
+    return ObservedDeviceAccess(exists=True, entry=entry, anyway=anyway)
+
+
+def _may_anyway(path: str, node: DeviceNode, user: int) -> bool:
+    """As owner, as everybody, as root, or by what this very session may do where it is the user's."""
+    if user == 0 or node.mode & 0o006 == 0o006 or (user == node.owner_id and node.mode & 0o600 == 0o600):
+        return True
+    return os.geteuid() == user and os.access(path, os.R_OK | os.W_OK, effective_ids=True)
+
+
+def _cannot_look(path: Path, error: OSError) -> Words:
+    return say(
+        "{path} cannot be looked at: {error}. Mend that, then retry.",
+        path=str(path),
+        error=error.strerror or str(error),
+    )
+
+
+_LOOK: dict[str, Callable[[Any], model.PlanModel]] = {
+    "package-lists-fresh": _lists,
+    "packages-installed": _packages,
+    "packages-absent": _packages,
+    "file-holds": _file,
+    "file-absent": _file,
+    "group-exists": _group,
+    "group-absent": _group,
+    "user-in-group": _membership,
+    "user-not-in-group": _membership,
+    "module-loaded": _module,
+    "module-unloaded": _module,
+    "device-group": _device,
+    "device-acl-grants": _device_access,
+    "device-acl-without": _device_access,
+    "guest-ran-as": lambda _: ObservedGuest(ran=False),
+}
+"""Any: each function takes the conditions of its own kinds."""

@@ -1,0 +1,144 @@
+"""What a journal's events add up to; pure."""
+
+from collections.abc import Iterable, Sequence
+from typing import assert_never
+
+from kvmwizard.plan.model import Plan
+from kvmwizard.run.model import (
+    Event,
+    RootNeeded,
+    RunBegan,
+    RunEnded,
+    RunnerStarted,
+    RunState,
+    RunStatus,
+    RunStopped,
+    StepDone,
+    StepFailed,
+    StepSkipped,
+    StepStarted,
+    StepState,
+    StepStatus,
+)
+from kvmwizard.words import Words
+
+
+def replay(
+    run_id: str, plan: Plan, events: Sequence[Event], alive: bool, notice: Words | None = None
+) -> RunState:
+    """The state of the run. `events` begins with RunBegan; `alive`: whether a runner is alive now."""
+    ended = [event.time for event in events if isinstance(event, RunEnded)]
+    status = run_status(events, alive)
+    return RunState(
+        run_id=run_id,
+        plan=plan,
+        status=status,
+        steps=step_states(plan, events),
+        began=events[0].time,
+        ended=ended[-1] if ended and status in (RunStatus.DONE, RunStatus.FAILED) else None,
+        notice=notice,
+    )
+
+
+def run_status(events: Sequence[Event], alive: bool) -> RunStatus:
+    """How the run stands: what its last event says, and for a run under way whether anybody runs it."""
+    last = events[-1]
+    if isinstance(last, RunEnded):
+        return RunStatus.DONE if last.good else RunStatus.FAILED
+    if isinstance(last, RootNeeded):
+        return RunStatus.NEEDS_ROOT
+    if isinstance(last, RunStopped):
+        return RunStatus.STOPPED
+    return RunStatus.RUNNING if alive else RunStatus.INTERRUPTED
+
+
+def step_states(plan: Plan, events: Iterable[Event]) -> dict[str, StepState]:
+    """Every step of the plan by its id, in the plan's order."""
+    states = {step.id: StepState() for step in plan.steps}
+    for event in events:
+        _apply(states, event)
+    return states
+
+
+def interruptions(events: Sequence[Event], step_id: str) -> int:
+    """How often in a row a runner began this step and was gone without a word.
+
+    A stop that was asked for, a missing root helper, a retry, and every
+    outcome of the step begin the count anew.
+    """
+    count = 0
+    started = False
+    for event in events:
+        if isinstance(event, RunnerStarted):
+            count = 0 if event.retry else count + started
+            started = False
+        elif isinstance(event, RunStopped | RootNeeded):
+            count, started = 0, False
+        elif isinstance(event, StepStarted) and event.step == step_id:
+            started = True
+        elif isinstance(event, StepDone | StepFailed | StepSkipped) and event.step == step_id:
+            count, started = 0, False
+    return count
+
+
+def _apply(states: dict[str, StepState], event: Event) -> None:
+    if getattr(event, "step", None) not in {None, *states}:
+        # Only a journal that was written to by hand names a step that the plan does not have.
+        return
+    match event:
+        case StepStarted():
+            states[event.step] = _started(states[event.step], event)
+        case StepSkipped():
+            states[event.step] = states[event.step].model_copy(
+                update={"status": StepStatus.SKIPPED, "words": event.evidence, "ended": event.time}
+            )
+        case StepDone():
+            states[event.step] = states[event.step].model_copy(
+                update={
+                    "status": StepStatus.DONE,
+                    "words": event.evidence,
+                    "changes": event.changes,
+                    "returncode": None,
+                    "ended": event.time,
+                }
+            )
+        case StepFailed():
+            states[event.step] = states[event.step].model_copy(
+                update={
+                    "status": StepStatus.FAILED,
+                    "words": event.message,
+                    "changes": event.changes,
+                    "returncode": event.returncode,
+                    "ended": event.time,
+                }
+            )
+        case RunStopped() | RootNeeded():
+            _set_back(states, StepStatus.RUNNING)
+        case RunnerStarted():
+            if event.retry:
+                _set_back(states, StepStatus.FAILED)
+        case RunBegan() | RunEnded():
+            pass
+        case _:
+            assert_never(event)
+
+
+def _started(state: StepState, event: StepStarted) -> StepState:
+    return state.model_copy(
+        update={
+            "status": StepStatus.RUNNING,
+            "attempts": event.attempt,
+            "started": event.time,
+            "ended": None,
+            "words": None,
+            "returncode": None,
+            # Undo goes back to how the world was before anything of ours touched it.
+            "before": state.before or event.before,
+        }
+    )
+
+
+def _set_back(states: dict[str, StepState], status: StepStatus) -> None:
+    for step_id, state in states.items():
+        if state.status is status:
+            states[step_id] = state.model_copy(update={"status": StepStatus.WAITING})

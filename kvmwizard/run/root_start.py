@@ -1,0 +1,202 @@
+"""Starts the root helper: by sudo on the terminal, or directly where root calls.
+
+The command that sudo logs names the hash of the helper's text and of the plan.
+Both travel over standard input, so that root opens no file of the user's.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from kvmwizard.host.host import command_environment
+from kvmwizard.plan.model import Plan, canonical_json, plan_digest
+from kvmwizard.words import Words, say
+
+HELPER_PROGRAM = Path(__file__).with_name("root_helper.py")
+BOOTSTRAP = (
+    "import sys,hashlib;"
+    "i=sys.stdin.buffer;t=i.read(int(i.readline()));"
+    "h=sys.argv.pop(1);"
+    "hashlib.sha256(t).hexdigest()==h or sys.exit('the text is not the one named');"
+    "exec(compile(t,'root_helper','exec'),{'__name__':'__main__'})"
+)
+PYTHONS = ("/usr/bin/python3", "/usr/libexec/platform-python", "/usr/local/bin/python3")
+ASK_SECONDS = 600.0
+"""sudo gives up by itself after five minutes (sudoers(5), passwd_timeout)."""
+DIRECT_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class RootHelperRefused:
+    """Why there is no root helper; `words` says what to do instead, too."""
+
+    words: Words
+
+
+def start_as_root(plan: Plan, run_id: str) -> RootHelperRefused | None:
+    """Start the helper where this process is root itself."""
+    python = system_python()
+    if python is None:
+        return no_python()
+    return _started(_run(helper_argv(python, plan, run_id), plan, DIRECT_SECONDS))
+
+
+def start_by_sudo(plan: Plan, run_id: str, ask: bool) -> RootHelperRefused | None:
+    """Start the helper by sudo, which asks for the password on the terminal where `ask`."""
+    python = system_python()
+    if python is None:
+        return no_python()
+    sudo = shutil.which("sudo", path=command_environment()["PATH"])
+    if sudo is None:
+        return RootHelperRefused(
+            say(
+                "There is no sudo on this machine. Run kvmwizard as root, or write the plan as a script with "
+                "kvmwizard plan --format sh, read it, and run it as root."
+            )
+        )
+    options = () if ask else ("-n",)
+    return _started(_run((sudo, *options, "--", *helper_argv(python, plan, run_id)), plan, ASK_SECONDS))
+
+
+def helper_argv(python: str, plan: Plan, run_id: str) -> tuple[str, ...]:
+    """The command that becomes the helper."""
+    helper = hashlib.sha256(HELPER_PROGRAM.read_bytes()).hexdigest()
+    return (python, "-I", "-S", "-c", BOOTSTRAP, helper, plan_digest(plan), run_id)
+
+
+def payload(plan: Plan) -> bytes:
+    """What the helper reads: the length of its text, its text, and the plan."""
+    text = HELPER_PROGRAM.read_bytes()
+    return b"%d\n" % len(text) + text + canonical_json(plan)
+
+
+def system_python() -> str | None:
+    """An interpreter that only root can have changed, all the way from / on; None where there is none."""
+    for candidate in (*PYTHONS, sys.executable):
+        if candidate and os.access(candidate, os.X_OK) and _is_roots(Path(candidate).resolve()):
+            return str(Path(candidate).resolve())
+    return None
+
+
+def no_python() -> RootHelperRefused:
+    """For machines without an interpreter that root may trust."""
+    return RootHelperRefused(
+        say(
+            "There is no Python that root alone can change, such as {python}, so nothing is run as root. "
+            "Install the distribution's python3, or write the plan as a script with "
+            "kvmwizard plan --format sh, read it, and run it as root.",
+            python=PYTHONS[0],
+        )
+    )
+
+
+def _is_roots(path: Path) -> bool:
+    for each in (path, *path.parents):
+        status = each.stat()
+        if status.st_uid != 0 or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            return False
+    return True
+
+
+@dataclass(frozen=True)
+class _Ended:
+    returncode: int
+    output: str
+    errors: str
+
+
+def _run(argv: Sequence[str], plan: Plan, seconds: float) -> _Ended:
+    """Run to its end, feeding the helper's text and plan, and passing on what is said on standard error."""
+    environment = {
+        **command_environment(),
+        **{name: os.environ[name] for name in ("TERM", "LANG", "HOME") if name in os.environ},
+    }
+    try:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            cwd="/",
+        )
+    except OSError as error:
+        return _Ended(1, "", str(error))
+    errors: list[bytes] = []
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    threads = (
+        threading.Thread(target=_feed, args=(process.stdin, payload(plan)), daemon=True),
+        threading.Thread(target=_pass_on, args=(process.stderr, errors), daemon=True),
+    )
+    killer = threading.Timer(seconds, process.kill)
+    for thread in (*threads, killer):
+        thread.start()
+    try:
+        output = process.stdout.read()
+        returncode = process.wait()
+    except KeyboardInterrupt:
+        # sudo got the same key, and ends too.
+        output, returncode = b"", process.wait()
+    finally:
+        killer.cancel()
+    threads[1].join(1.0)
+    return _Ended(returncode, output.decode(errors="replace"), b"".join(errors).decode(errors="replace"))
+
+
+def _feed(stream: IO[bytes], content: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError), stream:
+        stream.write(content)
+
+
+def _pass_on(stream: IO[bytes], kept: list[bytes]) -> None:
+    for line in stream:
+        kept.append(line)
+        with contextlib.suppress(OSError):
+            os.write(2, line)
+
+
+def _started(ended: _Ended) -> RootHelperRefused | None:
+    answer = _answer(ended.output)
+    if "listening" in answer:
+        return None
+    if "refused" in answer:
+        return RootHelperRefused(
+            say(
+                "The root helper refused the plan ({code}: {detail}). Make a new plan. If that is refused too, "
+                "write it as a script with kvmwizard plan --format sh, read it, and run it as root.",
+                code=answer["refused"],
+                detail=answer.get("detail") or "-",
+            )
+        )
+    return RootHelperRefused(
+        say(
+            "Nothing was done as root: {reason}. Try again, or write the plan as a script with "
+            "kvmwizard plan --format sh, read it, and run it as root.",
+            reason=_reason(ended),
+        )
+    )
+
+
+def _answer(output: str) -> dict[str, str]:
+    try:
+        answer = json.loads(output.strip().rpartition("\n")[2])
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _reason(ended: _Ended) -> str:
+    lines = [line.strip() for line in ended.errors.splitlines() if line.strip()]
+    return lines[-1].removesuffix(".") if lines else f"sudo ended with code {ended.returncode}"

@@ -1,0 +1,444 @@
+"""The runner: a process of its own that carries a run out while whoever wants to may watch.
+
+`python -m kvmwizard.run.runner STATE_DIRECTORY RUN_ID [--retry]` leaves its
+terminal, takes the run's lock, says on standard output that it did or why not,
+and works until nothing is left to do, root is needed, or it is asked to stop
+(SIGTERM).
+"""
+
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+from kvmwizard.host.guest import parse_guest_output
+from kvmwizard.host.reading import Unknown
+from kvmwizard.paths import cannot_write
+from kvmwizard.plan.conditions import changes_between, evidence, holds
+from kvmwizard.plan.model import Condition, GuestRanAs, PackageListsFresh, Step, plan_digest
+from kvmwizard.plan.observed import ObservedGuest
+from kvmwizard.run.commands import CommandFiles
+from kvmwizard.run.failures import failure_words, interrupted_words, lists_are_outdated
+from kvmwizard.run.journal import Journal
+from kvmwizard.run.liveness import RunLock, lock_is_held, this_process
+from kvmwizard.run.log import tail
+from kvmwizard.run.model import (
+    Event,
+    RootNeeded,
+    RunEnded,
+    RunnerStarted,
+    RunStopped,
+    StepDone,
+    StepFailed,
+    StepSkipped,
+    StepStarted,
+    StepState,
+    StepStatus,
+)
+from kvmwizard.run.observe import all_hold, observe, step_evidence
+from kvmwizard.run.refused import RunRefused
+from kvmwizard.run.replay import interruptions, step_states
+from kvmwizard.run.root_client import HelperGone, HelperRefused, HelperStep, Outcome, RootClient
+from kvmwizard.run.root_start import start_as_root
+from kvmwizard.run.scheduler import ended_well, root_steps_left, startable
+from kvmwizard.run.store import RunStore, journal_path
+from kvmwizard.run.work import StepWork
+from kvmwizard.words import Words, say
+
+TRIES = 5
+"""How often a step is begun anew after its runner was gone without a word."""
+HELPER_STARTS = 3
+"""How often a runner that is root itself starts a root helper that is gone."""
+LOG_LINES = 400
+
+
+class Runner:
+    """Carries out one run, of which it holds the lock."""
+
+    def __init__(self, store: RunStore, run_id: str, lock: RunLock) -> None:
+        """Open the journal. Raises RunRefused, OSError."""
+        self._store = store
+        self._run_id = run_id
+        self._lock = lock
+        self._plan = store.plan(run_id)
+        self._digest = plan_digest(self._plan)
+        self._directory = store.directory(run_id)
+        self._journal = Journal(journal_path(self._directory))
+        self._events: list[Event] = list(store.events(run_id))
+        self._at_work: dict[str, StepWork] = {}
+        self._ended: queue.SimpleQueue[tuple[str, Outcome | None] | None] = queue.SimpleQueue()
+        self._helper: RootClient | None = None
+        self._helper_starts = 0
+        self._root_needed = False
+        self._stopping = False
+        self._refreshed = False
+        self._problem: Words | None = None
+
+    def ask_to_stop(self, *_: object) -> None:
+        """For a signal: stop what may be stopped, and start nothing more."""
+        self._stopping = True
+        self._ended.put(None)
+
+    def work(self, retry: bool) -> None:
+        """Take the run on, to its end or as far as it goes now."""
+        process = this_process()
+        self._record(
+            RunnerStarted(
+                time=time.time(), retry=retry, cut_bytes=self._journal.cut_bytes, **process.model_dump()
+            )
+        )
+        self._connect_to_helper()
+        self._resume()
+        while self._goes_on():
+            self._start_what_can_start()
+            if self._at_work:
+                self._await_one()
+        self._conclude()
+
+    @property
+    def _states(self) -> dict[str, StepState]:
+        """How the steps stand; what an earlier runner left unfinished waits again."""
+        states = step_states(self._plan, self._events)
+        for step_id, state in states.items():
+            if state.status is StepStatus.RUNNING and step_id not in self._at_work:
+                states[step_id] = state.model_copy(update={"status": StepStatus.WAITING})
+        return states
+
+    def _goes_on(self) -> bool:
+        if self._at_work:
+            return True
+        if self._stopping or self._problem is not None:
+            return False
+        return any(not (step.root and self._root_needed) for step in startable(self._plan, self._states))
+
+    def _conclude(self) -> None:
+        now = time.time()
+        states = self._states
+        if self._problem is not None:
+            self._lock.note_problem(self._problem)
+        elif self._stopping:
+            self._record(RunStopped(time=now))
+        elif self._root_needed and root_steps_left(self._plan, states):
+            self._record(RootNeeded(time=now))
+        else:
+            good = ended_well(self._plan, states)
+            self._record(RunEnded(time=now, good=good))
+            if good and self._helper is not None:
+                self._dismiss_helper(self._helper)
+        self._journal.close()
+
+    def _record(self, event: Event) -> bool:
+        """Into the journal; False, and nothing more is started, where the journal cannot take it."""
+        try:
+            self._journal.append(event)
+        except OSError as error:
+            self._problem = cannot_write(self._journal.path, error)
+            return False
+        self._events.append(event)
+        return True
+
+    # Taking over from an earlier runner
+
+    def _resume(self) -> None:
+        """See to every step that an earlier runner began and did not end."""
+        begun = self._helper_steps()
+        states = step_states(self._plan, self._events)
+        for step in self._plan.steps:
+            if states[step.id].status is StepStatus.RUNNING:
+                self._resume_step(step, states[step.id], begun.get(step.id))
+
+    def _resume_step(self, step: Step, state: StepState, known: HelperStep | None) -> None:
+        if known is not None and known.outcome is None:
+            self._employ(step, known.attempt, begun=True)
+        elif known is not None and known.attempt == state.attempts:
+            self._end(step, known.outcome)
+        elif not step.root and lock_is_held(self._files(step).lock):
+            self._employ(step, state.attempts, begun=True)
+        else:
+            self._end(step, None)
+
+    # Starting
+
+    def _start_what_can_start(self) -> None:
+        if self._stopping or self._problem is not None:
+            return
+        # What is skipped on the way may let others start.
+        while True:
+            before = len(self._events)
+            for step in startable(self._plan, self._states):
+                if step.root and self._root_needed:
+                    continue
+                self._start(step)
+            if len(self._events) == before or self._at_work:
+                return
+
+    def _start(self, step: Step, force: bool = False) -> None:
+        state = self._states[step.id]
+        try:
+            before = tuple(observe(condition) for condition in step.conditions)
+        except RunRefused as error:
+            self._fail(step, None, error.words, ())
+            return
+        if not force and all_hold(step, before) and (state.attempts == 0 or is_shown_by_conditions(step)):
+            self._skip(step, state, before)
+            return
+        if step.root and not self._helper_answers():
+            self._root_needed = True
+            return
+        attempt = 1 + max(state.attempts, self._helper_attempts(step))
+        if self._record(StepStarted(time=time.time(), step=step.id, attempt=attempt, before=before)):
+            self._employ(step, attempt, begun=False)
+
+    def _skip(self, step: Step, state: StepState, before: tuple[str, ...]) -> None:
+        now, words = time.time(), step_evidence(step, before)
+        if state.attempts == 0:
+            self._record(StepSkipped(time=now, step=step.id, evidence=words))
+        else:
+            changes = self._changes(step, before)
+            self._record(StepDone(time=now, step=step.id, evidence=words, changes=changes))
+
+    def _employ(self, step: Step, attempt: int, begun: bool) -> None:
+        """Have the step done, or its end waited for, in a thread of its own."""
+        progress = self._store.progress_path(self._run_id, step.id)
+        work = StepWork(step, attempt, self._files(step), progress, self._new_connection)
+        self._at_work[step.id] = work
+
+        def run() -> None:
+            outcome = None
+            try:
+                outcome = work.watch() if begun else work.do()
+            finally:
+                self._ended.put((step.id, outcome))
+
+        threading.Thread(target=run, name=step.id, daemon=True).start()
+
+    # Ending
+
+    def _await_one(self) -> None:
+        """Wait for one step to end, or for somebody to ask for a stop."""
+        ended = self._ended.get()
+        if ended is None:
+            for work in list(self._at_work.values()):
+                work.stop()
+            return
+        step_id, outcome = ended
+        self._at_work.pop(step_id)
+        self._end(self._plan.step(step_id), outcome)
+
+    def _end(self, step: Step, outcome: Outcome | None) -> None:
+        """Look at what came of an attempt. Without an outcome, the conditions alone can tell."""
+        if outcome is None and step.root:
+            self._connect_to_helper()
+        if self._problem is not None or (outcome is not None and outcome.code == "stopped"):
+            return
+        try:
+            after = tuple(observe_after(condition, outcome) for condition in step.conditions)
+        except RunRefused as error:
+            self._fail(step, outcome, error.words, ())
+            return
+        as_it_shall_be = not step.conditions or all_hold(step, after)
+        changes = self._changes(step, after)
+        if as_it_shall_be and (outcome.good if outcome is not None else is_shown_by_conditions(step)):
+            words = step_evidence(step, after)
+            self._record(StepDone(time=time.time(), step=step.id, evidence=words, changes=changes))
+        elif outcome is None:
+            self._begin_anew(step, changes)
+        else:
+            self._end_badly(step, outcome, after, changes)
+
+    def _begin_anew(self, step: Step, changes: tuple[str, ...]) -> None:
+        """Leave the step to be started again, unless it kills its runner every time."""
+        times = interruptions(self._events, step.id)
+        if times >= TRIES:
+            self._fail(step, None, interrupted_words(times), changes)
+
+    def _end_badly(
+        self, step: Step, outcome: Outcome, after: tuple[str, ...], changes: tuple[str, ...]
+    ) -> None:
+        log = tail(self._files(step).log, LOG_LINES)
+        if self._refresh_first(step, log):
+            return
+        missing = [
+            evidence(condition, observed)
+            for condition, observed in zip(step.conditions, after, strict=True)
+            if not holds(condition, observed)
+        ]
+        words = failure_words(step, outcome, log, missing[0] if missing else None)
+        self._fail(step, outcome, words, changes)
+
+    def _fail(self, step: Step, outcome: Outcome | None, words: Words, changes: tuple[str, ...]) -> None:
+        returncode = outcome.returncode if outcome is not None else None
+        self._record(
+            StepFailed(time=time.time(), step=step.id, returncode=returncode, message=words, changes=changes)
+        )
+
+    def _refresh_first(self, step: Step, log: tuple[str, ...]) -> bool:
+        """Once a run: where the server no longer has what the lists name, renew them, then try again."""
+        refresh = next((each for each in self._plan.steps if refreshes_lists(each)), None)
+        if self._refreshed or self._stopping or refresh is None or refresh.id not in step.needs:
+            return False
+        if not lists_are_outdated(log):
+            return False
+        self._refreshed = True
+        self._start(refresh, force=True)
+        return True
+
+    def _changes(self, step: Step, after: tuple[str, ...]) -> tuple[str, ...]:
+        """What differs from before the first attempt."""
+        before = step_states(self._plan, self._events)[step.id].before
+        return tuple(
+            change
+            for condition, was, now in zip(step.conditions, before, after, strict=False)
+            for change in changes_between(condition, was, now)
+        )
+
+    def _files(self, step: Step) -> CommandFiles:
+        log = self._store.log_path(self._run_id, step.id)
+        return CommandFiles(log=log, lock=log.with_suffix(".lock"))
+
+    # The root helper
+
+    def _new_connection(self) -> RootClient:
+        return RootClient.connect(self._run_id, self._digest)
+
+    def _connect_to_helper(self) -> None:
+        """Hold a connection, by which the helper knows that somebody still needs it."""
+        if self._helper is not None:
+            self._helper.close()
+        try:
+            self._helper = self._new_connection()
+        except HelperGone:
+            self._helper = None
+
+    def _helper_answers(self) -> bool:
+        self._connect_to_helper()
+        if self._helper is None and os.geteuid() == 0 and self._helper_starts < HELPER_STARTS:
+            self._helper_starts += 1
+            start_as_root(self._plan, self._run_id)
+            self._connect_to_helper()
+        return self._helper is not None
+
+    def _helper_steps(self) -> dict[str, HelperStep]:
+        try:
+            return self._helper.steps() if self._helper is not None else {}
+        except (HelperGone, HelperRefused):
+            return {}
+
+    def _helper_attempts(self, step: Step) -> int:
+        known = self._helper_steps().get(step.id)
+        return known.attempt if known is not None else 0
+
+    def _dismiss_helper(self, helper: RootClient) -> None:
+        try:
+            helper.end()
+        except (HelperGone, HelperRefused):
+            return
+        finally:
+            helper.close()
+
+
+def is_shown_by_conditions(step: Step) -> bool:
+    """Whether a step that was begun needs no more than its conditions to be known as done.
+
+    Conditions show what one action did; that a second one (as telling the boot
+    loader of a file) was done too, they cannot show.
+    """
+    return len(step.actions) == 1
+
+
+def observe_after(condition: Condition, outcome: Outcome | None) -> str:
+    """What is seen after the actions; that a guest ran, only its own output shows. Raises RunRefused."""
+    if not isinstance(condition, GuestRanAs) or outcome is None or outcome.output is None:
+        return observe(condition)
+    try:
+        run = parse_guest_output(outcome.output)
+    except ValueError:
+        return observe(condition)
+    return ObservedGuest(ran=not isinstance(run, Unknown) and run.ran).model_dump_json()
+
+
+def refreshes_lists(step: Step) -> bool:
+    """Whether the step renews the package lists."""
+    return any(isinstance(condition, PackageListsFresh) for condition in step.conditions)
+
+
+# The process
+
+
+def main() -> int:
+    """Detach, and answer on standard output whether the run goes on."""
+    state_directory, run_id, *options = sys.argv[1:]
+    reading, writing = os.pipe()
+    if os.fork() > 0:
+        os.close(writing)
+        with os.fdopen(reading, "rb") as answer:
+            sys.stdout.buffer.write(answer.read())
+        return 0
+    os.close(reading)
+    os.setsid()
+    if os.fork() > 0:
+        os._exit(0)
+    serve(RunStore(Path(state_directory)), run_id, retry="--retry" in options, answer=writing)
+    return 0
+
+
+def serve(store: RunStore, run_id: str, retry: bool, answer: int) -> None:
+    """In the detached process: take the run, answer, and carry it out."""
+    try:
+        directory = store.directory(run_id)
+        leave_terminal(directory / "runner.log")
+        lock = RunLock(directory)
+        if not lock.take():
+            reply(answer, {"running": True})
+            return
+        runner = Runner(store, run_id, lock)
+    except (RunRefused, OSError) as error:
+        words = error.words if isinstance(error, RunRefused) else cannot_write(store.state_directory, error)
+        reply(answer, {"refused": words.model_dump()})
+        return
+    signal.signal(signal.SIGTERM, runner.ask_to_stop)
+    reply(answer, {"running": True})
+    try:
+        runner.work(retry)
+    except Exception:  # noqa: BLE001  -- whatever it is, the person must learn that the runner is gone
+        traceback.print_exc()
+        log = directory / "runner.log"
+        lock.note_problem(
+            say(
+                "The runner met an error of its own, written to {log}. Please report it, then resume.",
+                log=str(log),
+            )
+        )
+
+
+def leave_terminal(log: Path) -> None:
+    """Nothing of the terminal is kept; what Python itself may have to say goes to a file. Raises OSError."""
+    os.chdir("/")
+    os.umask(0o077)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    null = os.open("/dev/null", os.O_RDWR)
+    errors = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    for number, replacement in ((0, null), (1, null), (2, errors)):
+        os.dup2(replacement, number)
+    os.close(null)
+    os.close(errors)
+
+
+def reply(answer: int, content: dict[str, object]) -> None:
+    """Tell whoever started the runner, who may be gone."""
+    try:
+        os.write(answer, json.dumps(content).encode("ascii"))
+    except BrokenPipeError:
+        return
+    finally:
+        os.close(answer)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

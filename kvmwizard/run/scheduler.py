@@ -1,0 +1,63 @@
+"""Which steps may start now; pure."""
+
+from collections.abc import Mapping
+
+from kvmwizard.plan.model import Plan, Resource, Step
+from kvmwizard.run.model import StepState, StepStatus
+
+FINISHED_WELL = frozenset({StepStatus.DONE, StepStatus.SKIPPED})
+EXCLUSIVE: frozenset[Resource] = frozenset({"packages", "processor"})
+"""What one step at a time may use; the network is shared."""
+
+
+def startable(plan: Plan, states: Mapping[str, StepState]) -> tuple[Step, ...]:
+    """The waiting steps that may start together now, in the plan's order.
+
+    A step's needs must all be over well enough, see `is_satisfied`. Root does one
+    thing at a time, and so does whoever holds the package manager's lock.
+    """
+    running = [step for step in plan.steps if states[step.id].status is StepStatus.RUNNING]
+    chosen: list[Step] = []
+    for step in plan.steps:
+        if states[step.id].status is not StepStatus.WAITING:
+            continue
+        if all(is_satisfied(plan, states, need) for need in step.needs) and not any(
+            _collide(step, other) for other in (*running, *chosen)
+        ):
+            chosen.append(step)
+    return tuple(chosen)
+
+
+def is_satisfied(plan: Plan, states: Mapping[str, StepState], step_id: str) -> bool:
+    """Whether what needs this step may go on: it is done or skipped, or failed and is not required."""
+    status = states[step_id].status
+    return status in FINISHED_WELL or (status is StepStatus.FAILED and not plan.step(step_id).required)
+
+
+def is_over(plan: Plan, states: Mapping[str, StepState]) -> bool:
+    """Whether nothing runs and nothing can start any more."""
+    running = any(state.status is StepStatus.RUNNING for state in states.values())
+    return not running and not startable(plan, states)
+
+
+def ended_well(plan: Plan, states: Mapping[str, StepState]) -> bool:
+    """Whether every step that the plan cannot do without is done or skipped."""
+    return all(states[step.id].status in FINISHED_WELL for step in plan.steps if step.required)
+
+
+def root_steps_left(plan: Plan, states: Mapping[str, StepState]) -> bool:
+    """Whether a step that root must do is still to be done, and nothing failed stands before it."""
+    blocked: set[str] = set()
+    for step in plan.steps:
+        if any(need in blocked for need in step.needs):
+            blocked.add(step.id)
+        elif states[step.id].status is StepStatus.FAILED:
+            if step.required:
+                blocked.add(step.id)
+        elif step.root and states[step.id].status not in FINISHED_WELL:
+            return True
+    return False
+
+
+def _collide(step: Step, other: Step) -> bool:
+    return (step.root and other.root) or bool(EXCLUSIVE & set(step.uses) & set(other.uses))

@@ -1,0 +1,219 @@
+"""The runs of one state directory: their plans, journals, logs and progress.
+
+    runs/RUN_ID/plan.json        the plan's canonical bytes
+                journal.jsonl    what happened, see `journal`
+                lock             who runs it, see `liveness`
+                logs/STEP.log    what the step's commands printed
+                progress/STEP    what the package manager said of its progress
+
+Directories have mode 0700, files 0600.
+"""
+
+import datetime as dt
+import hashlib
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from kvmwizard.paths import (
+    DirectoryRefused,
+    cannot_write,
+    private_directory,
+    sync_directory,
+    write_atomically,
+)
+from kvmwizard.plan.model import Plan, canonical_json, plan_digest
+from kvmwizard.run.journal import JournalReading, create_journal, read_journal
+from kvmwizard.run.liveness import boot_id, living_runner, lock_record
+from kvmwizard.run.model import Event, RunBegan, RunnerStarted, RunState, StepProgress
+from kvmwizard.run.progress import last_progress
+from kvmwizard.run.refused import RunRefused
+from kvmwizard.run.replay import replay
+from kvmwizard.words import Words, say
+
+RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
+"""When the run was made, in UTC, and a random part that no other run has."""
+
+
+class RunStore:
+    """Every run kept under a state directory."""
+
+    def __init__(self, state_directory: Path) -> None:
+        self.state_directory = state_directory
+        self._runs = state_directory / "runs"
+        self._plans: dict[str, tuple[Plan, str]] = {}
+
+    def create(self, plan: Plan) -> str:
+        """A new run of this plan, there even after a power cut; its id.
+
+        Raises RunRefused where it cannot be kept, and for a plan that is only to be looked at.
+        """
+        if plan.only_shown is not None:
+            raise RunRefused(plan.only_shown)
+        made = dt.datetime.now(dt.UTC).strftime("%Y%m%d-%H%M%S")
+        run_id = f"{made}-{secrets.token_hex(4)}"
+        directory = self._runs / run_id
+        with _refusing(directory):
+            for each in (
+                self.state_directory,
+                self._runs,
+                directory,
+                directory / "logs",
+                directory / "progress",
+            ):
+                private_directory(each)
+            write_atomically(directory / "plan.json", canonical_json(plan))
+            began = RunBegan(time=time.time(), digest=plan_digest(plan), boot_id=boot_id())
+            create_journal(journal_path(directory), began)
+            sync_directory(self._runs)
+        return run_id
+
+    def directory(self, run_id: str) -> Path:
+        """Where the run is kept. Raises RunRefused where there is no such run."""
+        directory = self._runs / run_id
+        if RUN_ID.fullmatch(run_id) is None or not journal_path(directory).is_file():
+            raise RunRefused(
+                say(
+                    "There is no run {run} in {directory}. List the runs with: kvmwizard status",
+                    run=run_id,
+                    directory=str(self._runs),
+                )
+            )
+        return directory
+
+    def runs(self) -> tuple[str, ...]:
+        """The ids of every run, oldest first. Raises RunRefused."""
+        with _refusing(self._runs):
+            if not self._runs.is_dir():
+                return ()
+            return tuple(
+                sorted(
+                    path.name
+                    for path in self._runs.iterdir()
+                    if RUN_ID.fullmatch(path.name) and journal_path(path).is_file()
+                )
+            )
+
+    def plan(self, run_id: str) -> Plan:
+        """The run's plan. Raises RunRefused where it is not the plan that the journal began with."""
+        return self._plan_and_digest(run_id)[0]
+
+    def read(self, run_id: str) -> RunState:
+        """How the run stands now. Raises RunRefused."""
+        directory = self.directory(run_id)
+        with _refusing(directory):
+            # Whether somebody is alive is asked first: who ends in between has then journaled its end.
+            alive = living_runner(directory) is not None
+            plan, reading = self._read(run_id)
+            notice = None if alive else _notice(directory, reading)
+        return replay(run_id, plan, reading.events, alive, notice)
+
+    def events(self, run_id: str) -> tuple[Event, ...]:
+        """Everything that the run's journal says. Raises RunRefused."""
+        return self._read(run_id)[1].events
+
+    def log_path(self, run_id: str, step_id: str) -> Path:
+        """Where the step's log is or will be. Raises RunRefused where there is no such run or step."""
+        return self.directory(run_id) / "logs" / f"{self._known_step(run_id, step_id)}.log"
+
+    def progress_path(self, run_id: str, step_id: str) -> Path:
+        """Where the package manager's own progress lines of the step go. Raises RunRefused."""
+        return self.directory(run_id) / "progress" / self._known_step(run_id, step_id)
+
+    def progress(self, run_id: str, step_id: str) -> StepProgress | None:
+        """How far a running step has come; None where it does not say. Raises RunRefused."""
+        progress, log = self.progress_path(run_id, step_id), self.log_path(run_id, step_id)
+        with _refusing(log):
+            return last_progress(self.plan(run_id).step(step_id), progress, log)
+
+    def _known_step(self, run_id: str, step_id: str) -> str:
+        steps = [step.id for step in self.plan(run_id).steps]
+        if step_id not in steps:
+            raise RunRefused(
+                say(
+                    "The run has no step {step}. Its steps are: {steps}.",
+                    step=step_id,
+                    steps=", ".join(steps),
+                )
+            )
+        return step_id
+
+    def _plan_and_digest(self, run_id: str) -> tuple[Plan, str]:
+        if run_id not in self._plans:
+            path = self.directory(run_id) / "plan.json"
+            with _refusing(path):
+                content = path.read_bytes()
+            try:
+                plan = Plan.model_validate_json(content)
+            except ValidationError as error:
+                raise RunRefused(
+                    say(
+                        "The plan in {path} cannot be read by this kvmwizard. Begin a new run; "
+                        "what earlier steps did stays.",
+                        path=str(path),
+                    )
+                ) from error
+            self._plans[run_id] = plan, hashlib.sha256(content).hexdigest()
+        return self._plans[run_id]
+
+    def _read(self, run_id: str) -> tuple[Plan, JournalReading]:
+        path = journal_path(self.directory(run_id))
+        with _refusing(path):
+            reading = read_journal(path)
+        first = reading.events[0] if reading.events else None
+        if not isinstance(first, RunBegan):
+            raise RunRefused(
+                say(
+                    "The journal {path} cannot be read from its first line on. Begin a new run; "
+                    "what earlier steps did stays, and steps that are done are skipped.",
+                    path=str(path),
+                )
+            )
+        plan, digest = self._plan_and_digest(run_id)
+        if digest != first.digest:
+            raise RunRefused(
+                say(
+                    "The plan beside {path} is not the one that was agreed to: it was changed since. "
+                    "Begin a new run.",
+                    path=str(path),
+                )
+            )
+        return plan, reading
+
+
+def journal_path(directory: Path) -> Path:
+    """The journal of the run that is kept in this directory."""
+    return directory / "journal.jsonl"
+
+
+def _notice(directory: Path, reading: JournalReading) -> Words | None:
+    record = lock_record(directory)
+    if record is not None and record.problem is not None:
+        return record.problem
+    cut = reading.torn_bytes + sum(
+        event.cut_bytes for event in reading.events if isinstance(event, RunnerStarted)
+    )
+    if cut == 0:
+        return None
+    return say(
+        "The end of the journal {path} was torn: {count} bytes that are no event are left out. "
+        "Every step that was under way is looked at again.",
+        path=str(journal_path(directory)),
+        count=cut,
+    )
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """Turn what the system refuses into a sentence."""
+    try:
+        yield
+    except DirectoryRefused as error:
+        raise RunRefused(error.words) from error
+    except OSError as error:
+        raise RunRefused(cannot_write(path, error)) from error

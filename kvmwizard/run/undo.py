@@ -1,0 +1,41 @@
+"""Makes the run that takes another one back."""
+
+from kvmwizard.plan.conditions import changes_between
+from kvmwizard.plan.model import Step
+from kvmwizard.plan.undo import make_undo_plan
+from kvmwizard.run.liveness import living_runner
+from kvmwizard.run.model import StepState
+from kvmwizard.run.observe import observe
+from kvmwizard.run.refused import RunRefused
+from kvmwizard.run.scheduler import FINISHED_WELL
+from kvmwizard.run.store import RunStore
+from kvmwizard.words import say
+
+
+def create_undo_run(store: RunStore, run_id: str) -> str:
+    """A new run that restores what the run's steps found; its id. It is yet to be started.
+
+    Raises:
+        RunRefused: the run cannot be read or is still under way, or it changed nothing.
+    """
+    if living_runner(store.directory(run_id)) is not None:
+        raise RunRefused(
+            say("The run is still under way. Stop it first (kvmwizard apply --stop), then undo it.")
+        )
+    state = store.read(run_id)
+    ledger = {step.id: _changes(step, state.steps[step.id]) for step in state.plan.steps}
+    changed = {step_id: changes for step_id, changes in ledger.items() if changes}
+    if not changed:
+        raise RunRefused(say("The run changed nothing on this machine, so there is nothing to undo."))
+    return store.create(make_undo_plan(state.plan, changed))
+
+
+def _changes(step: Step, state: StepState) -> tuple[str, ...]:
+    """The journal's ledger; for a step that was cut off, what differs now from before it."""
+    if state.status in FINISHED_WELL or not state.before:
+        return state.changes
+    return tuple(
+        change
+        for condition, before in zip(step.conditions, state.before, strict=True)
+        for change in changes_between(condition, before, observe(condition))
+    )

@@ -1,0 +1,99 @@
+"""Carrying out one step's actions and waiting for their end; runs in a thread of the runner."""
+
+import datetime as dt
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from kvmwizard.host.guest import GUEST_PROGRAM
+from kvmwizard.plan.model import RunCommand, RunGuestAs, Step
+from kvmwizard.run.commands import Command, CommandFiles, note, wait_for_leftover
+from kvmwizard.run.failures import ATTEMPT_MARK
+from kvmwizard.run.root_client import HelperGone, HelperRefused, Outcome, RootClient
+
+Connect = Callable[[], RootClient]
+"""Connects to the root helper. Raises HelperGone."""
+
+
+class StepWork:
+    """One attempt at a step."""
+
+    def __init__(
+        self, step: Step, attempt: int, files: CommandFiles, progress: Path, connect: Connect
+    ) -> None:
+        self.step = step
+        self.attempt = attempt
+        self._files = files
+        self._progress = progress
+        self._connect = connect
+        self._stop = threading.Event()
+        self._command: Command | None = None
+        self._guard = threading.Lock()
+
+    def do(self) -> Outcome | None:
+        """Carry the actions out; None where the root helper is gone and nobody knows what came of them."""
+        try:
+            stamp = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+            note(self._files.log, f"{ATTEMPT_MARK}{self.attempt}, {stamp}")
+            return self._do_as_root() if self.step.root else self._do_as_user()
+        except OSError as error:
+            return Outcome(None, "system", str(error), None)
+
+    def watch(self) -> Outcome | None:
+        """Wait for what an earlier runner began; None where nobody knows what came of it."""
+        if not self.step.root:
+            wait_for_leftover(self._files, self._stop.is_set)
+            return None
+        try:
+            with self._connect() as client:
+                return client.watch(self.step.id, self.attempt)
+        except (HelperGone, HelperRefused):
+            return None
+
+    def stop(self) -> None:
+        """End the work as far as that does no harm; `do` and `watch` then return. For another thread.
+
+        What the package manager has begun to install or remove is not cut off:
+        packages half unpacked are worse than a minute of waiting. While it
+        waits for its lock or downloads, it is ended.
+        """
+        self._stop.set()
+        if self.step.root:
+            self._stop_helper()
+        with self._guard:
+            if self._command is not None:
+                self._command.stop()
+
+    def _do_as_root(self) -> Outcome | None:
+        self._progress.unlink(missing_ok=True)
+        guest = any(isinstance(action, RunGuestAs) for action in self.step.actions)
+        program = GUEST_PROGRAM.read_text(encoding="utf-8") if guest else None
+        try:
+            with self._connect() as client:
+                return client.do(self.step.id, self.attempt, (self._files.log, self._progress), program)
+        except HelperRefused as refused:
+            return Outcome(None, refused.code, refused.detail, None)
+        except HelperGone:
+            return None
+
+    def _do_as_user(self) -> Outcome:
+        returncode = 0
+        for action in self.step.actions:
+            if not isinstance(action, RunCommand):
+                return Outcome(None, "action", action.kind, None)
+            note(self._files.log, "+ " + " ".join(action.argv))
+            with self._guard:
+                if self._stop.is_set():
+                    return Outcome(None, "stopped", "", None)
+                self._command = Command(action.argv, action.environment, self._files)
+            returncode = self._command.wait()
+            if returncode != 0:
+                break
+        return Outcome(returncode, "stopped" if self._stop.is_set() else None, "", None)
+
+    def _stop_helper(self) -> None:
+        try:
+            with self._connect() as client:
+                client.stop()
+        except (HelperGone, HelperRefused):
+            return
