@@ -90,12 +90,9 @@ def device_wish(facts: Facts) -> DeviceWish:
     """The device's own group where it has one, else the group kvm, new where there is none."""
     node = facts.kvm.node
     if isinstance(node, DeviceNode) and node.group is not None and node.group_id != 0:
-        # Under an access list the mode shows the list's mask in the group's place.
-        plain = not known(node.acl, ())
-        good = plain and node.mode & GROUP_READ_AND_WRITE == GROUP_READ_AND_WRITE
-        if good:
+        if node.mode & GROUP_READ_AND_WRITE == GROUP_READ_AND_WRITE:
             return DeviceWish(node.group, new_group=False, mode=node.mode, change=False, rule=False)
-        return DeviceWish(node.group, new_group=False, mode=GROUP_MODE, change=True, rule=plain)
+        return DeviceWish(node.group, new_group=False, mode=GROUP_MODE, change=True, rule=True)
     existing = known(facts.users.kvm_group, None)
     udev_knows = existing is not None and facts.distribution.udev_running is True
     node_missing = not isinstance(node, DeviceNode)

@@ -70,7 +70,7 @@ def _lists_evidence(_: model.PackageListsFresh, observed: ObservedLists) -> Word
     if not observed.missing:
         return say("nothing has to be installed")
     if observed.age_seconds is None:
-        return say("there are no package lists yet")
+        return say("there are no package lists that are known to be fresh")
     hours = round(observed.age_seconds / 3600)
     return say_many(
         "the package lists are {count} hour old", "the package lists are {count} hours old", hours
@@ -246,7 +246,7 @@ class _Kind:
     observed: type[model.PlanModel]
     holds: Callable[[Any, Any], bool]
     evidence: Callable[[Any, Any], Words]
-    changes: Callable[[Any, Any, Any], tuple[changes.Change, ...]] = lambda *_: ()
+    changes: Callable[[Any, Any, Any], "tuple[changes.Change, ...]"] = lambda *_: ()
 
 
 _KINDS: dict[str, _Kind] = {

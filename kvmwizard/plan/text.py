@@ -48,11 +48,11 @@ def _heading(plan: Plan) -> Words:
 def _total(steps: list[Step]) -> Words:
     if not steps:
         return say("Nothing is left to do.")
-    return say(
-        "To do: about {time}, and {size} of disk space.",
-        time=str(span_words(sum(step.seconds for step in steps))),
-        size=str(size_words(sum(step.disk_bytes for step in steps))),
-    )
+    time = str(span_words(sum(step.seconds for step in steps)))
+    size = sum(step.disk_bytes for step in steps)
+    if not size:
+        return say("To do: about {time}.", time=time)
+    return say("To do: about {time}, and {size} of disk space.", time=time, size=str(size_words(size)))
 
 
 def _step_lines(number: int, step: Step, evidence: Words | None, width: int) -> list[str]:

@@ -1,6 +1,6 @@
 """Makes the plan that takes a run back: what its journal says was changed, in reverse order."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from kvmwizard.packages.managers import MANAGERS
@@ -58,9 +58,18 @@ def make_undo_plan(plan: Plan, changes_by_step: Mapping[str, tuple[str, ...]]) -
     steps = tuple(
         _undo_step(step, changes_by_step[step.id], _waited_for_by(plan, step.id, ids)) for step in undone
     )
-    touched = [step for step in plan.steps if step.id in changes_by_step]
-    lasting = dict.fromkeys(step.lasting for step in touched if step.lasting is not None)
-    return Plan(purpose="undo", user=plan.user, qemu=plan.qemu, notes=tuple(lasting), steps=steps)
+    return Plan(
+        purpose="undo", user=plan.user, qemu=plan.qemu, notes=_lasting(plan, changes_by_step), steps=steps
+    )
+
+
+def _lasting(plan: Plan, step_ids: Collection[str]) -> tuple[Words, ...]:
+    """What stays although it is undone, each said once."""
+    notes: list[Words] = []
+    for step in plan.steps:
+        if step.id in step_ids and step.lasting is not None and step.lasting not in notes:
+            notes.append(step.lasting)
+    return tuple(notes)
 
 
 def _waited_for_by(plan: Plan, step_id: str, ids: set[str]) -> tuple[str, ...]:
