@@ -81,8 +81,9 @@ def is_settled(screen: str) -> bool:
 
 
 def selected_line(screen: str) -> str:
-    """The line that the cursor is on."""
-    return next((line for line in screen.splitlines() if "▸" in line), "")
+    """The line that the cursor is on; in the list of pages a space stands behind the same sign."""
+    found = re.search(r"▸\S.*", screen)
+    return found[0] if found else ""
 
 
 def select(terminal: Terminal, text: str) -> None:
