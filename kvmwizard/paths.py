@@ -2,7 +2,6 @@
 
 import errno
 import os
-import secrets
 import stat
 from pathlib import Path
 
@@ -86,7 +85,7 @@ def write_atomically(path: Path, content: bytes, mode: int = 0o600) -> None:
     The mode holds whatever the umask. Raises OSError, the old content then
     being untouched and nothing left behind.
     """
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}{UNFINISHED_SUFFIX}")
+    unfinished = path.with_name(f".{path.name}.{os.urandom(8).hex()}{UNFINISHED_SUFFIX}")
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -3,12 +3,14 @@
 from kvmwizard.answers import Answers
 from kvmwizard.commands.carry_out import carry_out
 from kvmwizard.commands.consent import agree_to
+from kvmwizard.commands.decisions import feasible_answers
 from kvmwizard.commands.exit_code import CommandRefused, ExitCode
-from kvmwizard.commands.machine import feasible_answers, read_machine
+from kvmwizard.commands.machine import read_machine
 from kvmwizard.commands.output import show
 from kvmwizard.commands.parser import Options
 from kvmwizard.commands.plan import evidence_of, planned
 from kvmwizard.commands.saved import State, answers_from, refusing_runs
+from kvmwizard.commands.stop import stop_current_run
 from kvmwizard.run.model import RunState, RunStatus
 from kvmwizard.session import Session
 from kvmwizard.words import say
@@ -17,6 +19,8 @@ from kvmwizard.words import say
 def run(options: Options) -> ExitCode:
     """Go on with the session's unfinished run, else agree to a new plan and run it. Raises CommandRefused."""
     saved = State.of(options)
+    if options.stop:
+        return stop_current_run(saved, options)
     answers = Answers() if options.answers is None else answers_from(options.answers)
     saved.take()
     session = saved.session()

@@ -1,6 +1,7 @@
 """Carrying a run out from the command line: root's rights, the runner, what happens, the proof."""
 
 import sys
+from collections.abc import Mapping
 
 from kvmwizard.commands.exit_code import CommandRefused, ExitCode
 from kvmwizard.commands.machine import read_machine
@@ -10,14 +11,14 @@ from kvmwizard.commands.run_text import next_action
 from kvmwizard.commands.saved import State, refusing_runs
 from kvmwizard.commands.status import EXIT_CODES
 from kvmwizard.commands.verify import Progress, show_proof
-from kvmwizard.commands.watch import JsonReporter, Reporter, TextReporter, watch
+from kvmwizard.commands.watch import reporter_for, watch
 from kvmwizard.plan.model import Plan
 from kvmwizard.proof.choose import chosen_qemu
 from kvmwizard.proof.json import proof_report
 from kvmwizard.proof.prove import prove
 from kvmwizard.run.launch import open_root_helper, root_helper_needed, start_runner, stop_run
 from kvmwizard.run.log import tail
-from kvmwizard.run.model import RunState, RunStatus, StepStatus
+from kvmwizard.run.model import RunState, RunStatus, StepState, StepStatus
 from kvmwizard.words import say
 from kvmwizard.wrapping import wrapped
 
@@ -29,9 +30,11 @@ def carry_out(saved: State, run_id: str, options: Options) -> ExitCode:
     """Start the run or go on with it, tell what happens, and prove the result. Raises CommandRefused."""
     with refusing_runs():
         state = saved.runs.read(run_id)
-        if state.status is not RunStatus.RUNNING:
+        if state.status is RunStatus.RUNNING:
+            state = _watched(saved, run_id, options, known={})
+        else:
             _start(saved, state)
-        state = _watched(saved, run_id, options)
+            state = _watched(saved, run_id, options, known=state.steps)
         _explain(saved, state, options)
     if state.status is RunStatus.DONE and state.plan.purpose == "setup" and not options.no_verify:
         return _proved(state.plan, options)
@@ -46,10 +49,9 @@ def _start(saved: State, state: RunState) -> None:
     start_runner(saved.runs, state.run_id, retry=state.status is RunStatus.FAILED)
 
 
-def _watched(saved: State, run_id: str, options: Options) -> RunState:
-    reporter: Reporter = JsonReporter() if options.json else TextReporter()
+def _watched(saved: State, run_id: str, options: Options, known: Mapping[str, StepState]) -> RunState:
     try:
-        return watch(saved.runs, run_id, reporter, lambda: stop_run(saved.runs, run_id))
+        return watch(saved.runs, run_id, reporter_for(options), known, lambda: stop_run(saved.runs, run_id))
     except KeyboardInterrupt as interrupt:
         raise CommandRefused(
             ExitCode.RESUMABLE,

@@ -4,7 +4,7 @@ from kvmwizard.checks.json import check_report
 from kvmwizard.checks.judge import is_ready, judge
 from kvmwizard.checks.text import checks_as_text
 from kvmwizard.commands.exit_code import ExitCode
-from kvmwizard.commands.machine import read_machine, require_user
+from kvmwizard.commands.machine import read_machine
 from kvmwizard.commands.output import colour, show, show_json, width
 from kvmwizard.commands.parser import Options
 
@@ -13,6 +13,8 @@ def run(options: Options) -> ExitCode:
     """Read, judge, print. Raises CommandRefused for what cannot be read and for an unknown user."""
     facts = read_machine(options.root)
     if options.user is not None:
+        from kvmwizard.commands.decisions import require_user  # noqa: PLC0415  -- answers take time to import
+
         require_user(options.user, facts)
     results = judge(facts, options.user)
     if options.json:

@@ -1,18 +1,13 @@
 """From arguments to a command, and from whatever goes wrong to a sentence and an exit code."""
 
 import importlib
-import os
 import sys
-import time
-import traceback
 from collections.abc import Sequence
 from typing import cast
 
-from kvmwizard import __version__
 from kvmwizard.commands.exit_code import CommandRefused, ExitCode
 from kvmwizard.commands.output import OutputLostError, complain, give_up_output, prepare_streams
 from kvmwizard.commands.parser import Options, build_parser
-from kvmwizard.paths import DirectoryRefused, private_directory, state_directory, write_atomically
 from kvmwizard.words import say
 
 
@@ -37,7 +32,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
         complain(say("Interrupted."))
         return ExitCode.NOT_GOOD
     except Exception:  # noqa: BLE001  -- the last resort: nobody shall see a traceback
-        _report_fault(options, traceback.format_exc())
+        _report_fault(options)
         return ExitCode.NOT_GOOD
 
 
@@ -62,25 +57,14 @@ def _end_without_output(error: BaseException | None) -> int:
     return ExitCode.NOT_GOOD
 
 
-def _report_fault(options: Options, details: str) -> None:
-    """Say that we are at fault, and keep the details for a report."""
+def _report_fault(options: Options) -> None:
+    """Say that the fault is ours, and keep the details for a report."""
+    from kvmwizard.commands.fault import keep_details  # noqa: PLC0415  -- hardly ever needed
+
     complain(
         say(
             "kvmwizard came upon a fault of its own and had to end. A run that was under way goes on "
             "by itself; see it with: kvmwizard status"
         )
     )
-    name = f"fault-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
-    try:
-        path = private_directory(state_directory(options.state_dir)) / name
-        write_atomically(path, _fault_report(details))
-    except (DirectoryRefused, OSError):
-        complain(say("The details could not be written to a file, so here they are:"))
-        complain(details.splitlines()[-1])
-        return
-    complain(say("The details are in {path}; please attach that file to a report.", path=str(path)))
-
-
-def _fault_report(details: str) -> bytes:
-    lines = (f"kvmwizard {__version__}", f"Python {sys.version}", " ".join(sys.argv), details)
-    return "\n".join(lines).encode(errors="backslashreplace")
+    complain(keep_details(options.state_dir))

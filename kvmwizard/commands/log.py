@@ -62,7 +62,7 @@ def _print_log(runs: RunStore, run_id: str, step: str, options: Options) -> bool
         # Asked before reading, so that what a step prints last is read after its end.
         state = runs.read(run_id)
         under_way = state.status is RunStatus.RUNNING and state.steps[step].status in UNDER_WAY
-        for line in follower.read():
+        for line in follower.read() if options.follow and under_way else follower.read_rest():
             printed = True
             if options.json:
                 show_json({"step": step, "line": line})

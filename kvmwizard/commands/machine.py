@@ -1,14 +1,12 @@
-"""Reading the machine and the person's answers for a command, or refusing plainly."""
+"""Reading the machine for a command, or refusing plainly."""
 
 from pathlib import Path
 
-from kvmwizard.answers import Answers, answer_problems, completed_answers, user_problem
 from kvmwizard.commands.exit_code import CommandRefused, ExitCode
 from kvmwizard.host.facts import Facts
 from kvmwizard.host.gather import gather
 from kvmwizard.host.host import Host
 from kvmwizard.host.recording import HostRefused
-from kvmwizard.words import say
 
 
 def read_machine(root: Path | None = None) -> Facts:
@@ -17,26 +15,3 @@ def read_machine(root: Path | None = None) -> Facts:
         return gather(Host("/" if root is None else root))
     except HostRefused as refused:
         raise CommandRefused(ExitCode.WRONG_USE, refused.words) from refused
-
-
-def require_user(name: str, facts: Facts) -> None:
-    """Raises CommandRefused where the machine has no such user."""
-    problem = user_problem(name, facts)
-    if problem is not None:
-        raise CommandRefused(ExitCode.WRONG_USE, problem)
-
-
-def feasible_answers(answers: Answers, facts: Facts) -> Answers:
-    """The answers with every page filled. Raises CommandRefused where this machine cannot do them."""
-    completed = completed_answers(answers, facts)
-    problems = answer_problems(completed, facts)
-    if problems:
-        raise CommandRefused(
-            ExitCode.WRONG_USE,
-            say("These answers cannot be carried out on this machine:"),
-            tuple(
-                say("{key}: {problem}", key=f"{problem.page}.{problem.field}", problem=str(problem.words))
-                for problem in problems
-            ),
-        )
-    return completed

@@ -18,6 +18,7 @@ class Options(argparse.Namespace):
     qemu: str | None = None
     json: bool = False
     format: str = "text"
+    stop: bool = False
     yes: bool = False
     no_verify: bool = False
     follow: bool = False
@@ -85,6 +86,9 @@ def _add_apply(commands: "Commands[argparse.ArgumentParser]") -> None:
         commands, "apply", _("carry the plan out, or go on with a run that stopped, and prove the result")
     )
     _add_answers(parser)
+    parser.add_argument(
+        "--stop", action="store_true", help=_("bring the run that is under way to a safe end")
+    )
     _add_consent(parser)
 
 

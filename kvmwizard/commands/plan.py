@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 
 from kvmwizard.answers import Answers
+from kvmwizard.commands.decisions import feasible_answers
 from kvmwizard.commands.exit_code import CommandRefused, ExitCode
-from kvmwizard.commands.machine import feasible_answers, read_machine
+from kvmwizard.commands.machine import read_machine
 from kvmwizard.commands.output import show, show_json, width
 from kvmwizard.commands.parser import Options
 from kvmwizard.commands.saved import State, answers_from

@@ -2,8 +2,9 @@
 
 import sys
 
+from kvmwizard.commands.decisions import require_user
 from kvmwizard.commands.exit_code import ExitCode
-from kvmwizard.commands.machine import read_machine, require_user
+from kvmwizard.commands.machine import read_machine
 from kvmwizard.commands.output import colour, complain, show, show_json, width
 from kvmwizard.commands.parser import Options
 from kvmwizard.commands.saved import State

@@ -1,12 +1,14 @@
 """Watching a run from the command line: its steps as they come, until it ends or is left."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from kvmwizard.commands.output import show, show_json, width
+from kvmwizard.commands.parser import Options
 from kvmwizard.commands.run_text import INDENT, standing, step_lines, step_report
 from kvmwizard.plan.model import Step
+from kvmwizard.run.liveness import living_runner
 from kvmwizard.run.model import RunState, RunStatus, StepState, StepStatus
 from kvmwizard.run.store import RunStore
 from kvmwizard.words import say
@@ -61,8 +63,8 @@ class TextReporter:
         """That it takes a moment, and how to leave sooner."""
         show(
             say(
-                "Stopping: what is under way is brought to a safe end. Press Ctrl-C again to leave at once; "
-                "the run then stops by itself."
+                "Stopping: what is under way is brought to a safe end. Ctrl-C leaves at once; the run then "
+                "stops by itself."
             )
         )
 
@@ -90,19 +92,33 @@ class JsonReporter:
         show_json({"event": "ended", "status": state.status.value})
 
 
-def watch(runs: RunStore, run_id: str, reporter: Reporter, stop: Callable[[], None]) -> RunState:
+def reporter_for(options: Options) -> Reporter:
+    """Text for people, unless JSON was asked for."""
+    return JsonReporter() if options.json else TextReporter()
+
+
+def watch(
+    runs: RunStore,
+    run_id: str,
+    reporter: Reporter,
+    known: Mapping[str, StepState],
+    stop: Callable[[], None],
+) -> RunState:
     """Tell what happens until the run is no longer under way, and return how it stands.
 
-    The first Ctrl-C calls `stop` and waits for the end. Raises KeyboardInterrupt at
-    the second, RunRefused where the run cannot be read.
+    Steps that stand as `known` are not told. The first Ctrl-C calls `stop` and waits
+    for the end. Raises KeyboardInterrupt at the second, RunRefused where the run
+    cannot be read.
     """
-    told: dict[str, StepState] = {}
+    told = dict(known)
     stopping = False
     while True:
         try:
+            # Asked before reading: a runner that has just begun may not have journaled yet that it did.
+            alive = living_runner(runs.directory(run_id)) is not None
             state = runs.read(run_id)
             _tell(state, told, reporter, runs)
-            if state.status is not RunStatus.RUNNING:
+            if not alive and state.status is not RunStatus.RUNNING:
                 reporter.ended(state)
                 return state
             time.sleep(LOOK_SECONDS)

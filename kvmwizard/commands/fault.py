@@ -1,0 +1,27 @@
+"""Keeps the details of a fault of ours, so that they can be attached to a report."""
+
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from kvmwizard import __version__
+from kvmwizard.paths import DirectoryRefused, private_directory, state_directory, write_atomically
+from kvmwizard.words import Words, say
+
+
+def keep_details(chosen: Path | None) -> Words:
+    """Write the exception being handled to a file in the state directory; the sentence that says where."""
+    lines = (f"kvmwizard {__version__}", f"Python {sys.version}", " ".join(sys.argv), traceback.format_exc())
+    name = f"fault-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
+    try:
+        path = private_directory(state_directory(chosen)) / name
+        write_atomically(path, "\n".join(lines).encode(errors="backslashreplace"))
+    except (DirectoryRefused, OSError):
+        # Not even that can be written: the last line says most.
+        return say(
+            "The details could not be kept in a file. The last of them: {details}",
+            details=lines[-1].strip().splitlines()[-1],
+        )
+    return say("The details are in {path}; please attach that file to a report.", path=str(path))
