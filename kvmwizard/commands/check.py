@@ -20,5 +20,5 @@ def run(options: Options) -> ExitCode:
     if options.json:
         show_json(check_report(results, facts))
     else:
-        show(checks_as_text(results, facts, width(), colour()))
+        show(checks_as_text(results, facts, width(), colour(), options.user))
     return ExitCode.GOOD if is_ready(results) else ExitCode.NOT_GOOD
