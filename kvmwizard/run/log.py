@@ -35,6 +35,12 @@ class LogFollower:
         except FileNotFoundError:
             return ()
 
+    def read_rest(self) -> tuple[str, ...]:
+        """What is left of a log that grows no more: a last line without its end too. Raises OSError."""
+        lines = self.read()
+        rest, self._rest = self._rest, b""
+        return (*lines, as_shown(rest)) if rest else lines
+
     def _read_from(self, descriptor: int) -> tuple[str, ...]:
         size = os.fstat(descriptor).st_size
         if size < self._position:
