@@ -21,8 +21,8 @@ def mirrored(message: Message) -> str | tuple[str, ...]:
 
 
 @pytest.fixture
-def mirror_locale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An assets folder whose catalogue `xx` puts every sentence in guillemets."""
+def mirror_locale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A catalogue `xx` puts every sentence in guillemets."""
     catalogue = Catalog(locale="en")
     for message in extracted():
         if message.id:
@@ -34,7 +34,7 @@ def mirror_locale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[P
     monkeypatch.setenv("LANGUAGE", "xx")
     monkeypatch.setattr(words, "asset_path", lambda name: tmp_path / name)
     words.reader_translations.cache_clear()
-    yield tmp_path
+    yield
     words.reader_translations.cache_clear()
 
 
@@ -42,7 +42,8 @@ def test_the_template_for_translators_holds_every_sentence() -> None:
     assert asset_path(TEMPLATE).read_text() == template_text(extracted()), "run: make words"
 
 
-def test_a_sentence_is_translated_when_shown_and_english_for_programs(mirror_locale: Path) -> None:
+@pytest.mark.usefixtures("mirror_locale")
+def test_a_sentence_is_translated_when_shown_and_english_for_programs() -> None:
     sentence = next(message.id for message in extracted() if isinstance(message.id, str) and message.id)
     assert str(Words(template=sentence)).startswith("«")
     assert Words(template=sentence).english == sentence
