@@ -22,7 +22,7 @@ def mirrored(message: Message) -> str | tuple[str, ...]:
 
 @pytest.fixture
 def mirror_locale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A catalogue `xx` puts every sentence in guillemets."""
+    """A catalogue `xx` that puts every sentence in guillemets."""
     catalogue = Catalog(locale="en")
     for message in extracted():
         if message.id:
