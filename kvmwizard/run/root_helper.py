@@ -991,7 +991,7 @@ def clean_surroundings() -> None:
 def main() -> int:
     """Take the plan from standard input, answer on standard output, and serve."""
     try:
-        _, plan_digest, run_id = sys.argv[1:]
+        plan_digest, run_id = sys.argv[1:]
         require(os.geteuid() == 0, "not-root")
         require(matches(RUN_ID.pattern, run_id) and matches(SHA256.pattern, plan_digest), "arguments")
         user = invoking_user()

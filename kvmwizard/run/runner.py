@@ -319,7 +319,9 @@ class Runner:
         self._connect_to_helper()
         if self._helper is None and os.geteuid() == 0 and self._helper_starts < HELPER_STARTS:
             self._helper_starts += 1
-            start_as_root(self._plan, self._run_id)
+            refused = start_as_root(self._plan, self._run_id)
+            if refused is not None:
+                self._lock.note_problem(refused.words)
             self._connect_to_helper()
         return self._helper is not None
 
