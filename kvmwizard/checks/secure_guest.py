@@ -7,13 +7,24 @@ from kvmwizard.host.facts import Facts
 from kvmwizard.host.reading import Unknown, known
 from kvmwizard.words import say
 
-WHY = say(
-    "It hides guests' memory and registers from the host (SEV, SEV-ES, SEV-SNP, Secure Execution); ordinary "
-    "guests need none of it."
+SUPPORT = Check(
+    "secure_guest.support",
+    say("Encrypted guests"),
+    say(
+        "SEV, or Secure Execution on IBM Z, hides guests' memory from the host; ordinary guests need "
+        "none of it."
+    ),
 )
-SUPPORT = Check("secure_guest.support", say("Encrypted guests"), WHY)
-SEV_ES = Check("secure_guest.sev_es", say("Encrypted registers"), WHY)
-SEV_SNP = Check("secure_guest.sev_snp", say("Protected guest memory"), WHY)
+SEV_ES = Check(
+    "secure_guest.sev_es",
+    say("Encrypted registers"),
+    say("SEV-ES hides guests' registers from the host too; ordinary guests need none of it."),
+)
+SEV_SNP = Check(
+    "secure_guest.sev_snp",
+    say("Protected guest memory"),
+    say("SEV-SNP keeps the host from changing guests' memory; ordinary guests need none of it."),
+)
 
 ON = ("Y", "1")
 PROTECTED_VIRTUALIZATION_FACILITY = "158"
