@@ -9,7 +9,7 @@ PIP_INSTALL := $(PYTHON) -m pip install --quiet --disable-pip-version-check --re
 .PHONY: run test test-slow test-wheel check bench words requirements clean
 
 run: $(VENV)/installed-run
-	@$(PYTHON) -m kvmwizard $(ARGS)
+	@$(VENV)/bin/kvmwizard $(ARGS)
 
 test: $(VENV)/installed-test
 	$(PYTHON) -m pytest -n auto -m "not slow" $(ARGS)
@@ -51,13 +51,19 @@ requirements:
 	  --no-emit-index-url --custom-compile-command "make requirements" \
 	  pyproject.toml --group dev --output-file requirements-dev.txt
 
-$(VENV)/installed-run: requirements.txt | $(VENV)/bin/pip
+$(VENV)/installed-run: requirements.txt | $(VENV)/bin/kvmwizard
 	@$(PIP_INSTALL) --requirement requirements.txt
 	@touch $@
 
-$(VENV)/installed-test: requirements-dev.txt | $(VENV)/bin/pip
+$(VENV)/installed-test: requirements-dev.txt | $(VENV)/bin/kvmwizard
 	@$(PIP_INSTALL) --requirement requirements-dev.txt
 	@touch $@ $(VENV)/installed-run
+
+# The checkout itself is what runs: nothing is built or copied.
+$(VENV)/bin/kvmwizard: | $(VENV)/bin/pip
+	@printf '%s\n' '#!$(CURDIR)/$(PYTHON)' 'import sys' 'sys.path.insert(0, "$(CURDIR)")' \
+	  'from kvmwizard.cli import main' 'sys.exit(main())' >$@
+	@chmod 0755 $@
 
 # Debian and Ubuntu ship venv without ensurepip until python3-venv is installed; root installs
 # it, anyone else borrows the system's own pip.
