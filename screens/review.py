@@ -93,17 +93,20 @@ class ReviewPage(Page):
 
     async def action_next(self) -> None:
         """Agree: make the run, name it in the session, get root, start."""
-        if self._review is None or self._starting:
-            return
+        if self._review is not None and not self._starting:
+            # An action runs in the application's own task, which has the session to save meanwhile.
+            self.run_worker(self._agree(self._review.plan), group="start")
+
+    async def _agree(self, plan: Plan) -> None:
         self._starting = True
         try:
-            refusal = await self._start(self._review.plan)
+            refusal = await self._start(plan)
         finally:
             self._starting = False
-        if refusal is not None:
+        if refusal is None:
+            self.post_message(self.Turned(self, "next"))
+        else:
             self.show_notice(str(refusal))
-            return
-        await super().action_next()
 
     async def _start(self, plan: Plan) -> Words | None:
         self.show_notice(_("Starting …"))

@@ -187,16 +187,19 @@ class RunPage(UndoingPage):
         elif self._status is RunStatus.DONE:
             await super().action_next()
         else:
-            await self._begin(retry=self._status is RunStatus.FAILED)
+            self._go_on(retry=self._status is RunStatus.FAILED)
 
-    async def action_retry(self) -> None:
+    def action_retry(self) -> None:
         """Do the failed steps once more."""
-        await self._begin(retry=True)
+        self._go_on(retry=True)
 
-    async def _begin(self, *, retry: bool) -> None:
+    def _go_on(self, *, retry: bool) -> None:
         run_id = self.state.session.run_id
-        if run_id is None or self._busy:
-            return
+        if run_id is not None and not self._busy:
+            # An action runs in the application's own task, which must stay free while sudo asks.
+            self.run_worker(self._begin(run_id, retry=retry), group="begin")
+
+    async def _begin(self, run_id: str, *, retry: bool) -> None:
         self._busy = True
         try:
             refusal = await begin(self.app, self._store, run_id, retry=retry)

@@ -1,16 +1,15 @@
 """Starting, stopping and undoing runs from a page: root is asked for on the real terminal."""
 
 import asyncio
-import os
 import sys
 import termios
 
-from kvmwizard.run.launch import open_root_helper, root_helper_needed, start_runner, stop_run
-from kvmwizard.run.undo import create_undo_run
 from textual.app import App
 
+from kvmwizard.run.launch import open_root_helper, root_helper_needed, start_runner, stop_run
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.store import RunStore
+from kvmwizard.run.undo import create_undo_run
 from kvmwizard.words import Words, _
 
 
@@ -18,7 +17,7 @@ async def begin(app: App[int], store: RunStore, run_id: str, *, retry: bool = Fa
     """Get root where the run needs it, then start its runner; the refusal where either cannot be."""
     try:
         if await asyncio.to_thread(root_helper_needed, store, run_id):
-            refused = await _become_root(app, store, run_id)
+            refused = _become_root(app, store, run_id)
             if refused is not None:
                 return refused
         await asyncio.to_thread(start_runner, store, run_id, retry)
@@ -55,15 +54,12 @@ async def undo_run(store: RunStore, run_id: str) -> str | Words:
         return refusal.words
 
 
-async def _become_root(app: App[int], store: RunStore, run_id: str) -> Words | None:
-    if os.geteuid() == 0:
-        refused = await asyncio.to_thread(open_root_helper, store, run_id)
-    else:
-        # In this task and not in a thread: a suspended application must not run beside sudo.
-        with app.suspend():
-            print(_("kvmwizard needs root for the steps that you agreed to."), flush=True)  # noqa: T201  -- the terminal is sudo's now
-            discard_typed_ahead()
-            refused = open_root_helper(store, run_id)
+def _become_root(app: App[int], store: RunStore, run_id: str) -> Words | None:
+    """On the event loop and not in a thread: a suspended application must not run beside sudo."""
+    with app.suspend():
+        print(_("kvmwizard needs root for the steps that you agreed to."), flush=True)  # noqa: T201  -- the terminal is sudo's now
+        discard_typed_ahead()
+        refused = open_root_helper(store, run_id)
     return None if refused is None else refused.words
 
 

@@ -22,10 +22,12 @@ class UndoingPage(Page):
         )
         self.app.push_screen(question, self._undo_was_answered)
 
-    async def _undo_was_answered(self, agreed: bool | None) -> None:
+    def _undo_was_answered(self, agreed: bool | None) -> None:
         run_id = self.state.session.run_id
-        if not agreed or run_id is None:
-            return
+        if agreed and run_id is not None:
+            self.run_worker(self._undo(run_id), group="begin")
+
+    async def _undo(self, run_id: str) -> None:
         store = RunStore(self.state.state_directory)
         made = await undo_run(store, run_id)
         if isinstance(made, Words):
