@@ -113,7 +113,10 @@ def _asked(
             return judged_answer(answer, seconds)
         # QEMU connects before it opens /dev/kvm: where that fails it hangs up, and says why as it ends.
         emulator.wait(context, END_SECONDS, lambda: False, tell)
-        trouble = trouble_in(emulator.output(), context) or answer
+        output = emulator.output()
+        if emulator.returncode:
+            answer = unexpected_end(emulator.returncode, output)
+        trouble = trouble_in(output, context) or answer
         return query_outcome(Outcome.FAIL, trouble.found, seconds=seconds, remedy=trouble.remedy)
     seconds = time.monotonic() - started
     if end is WaitEnd.CANCELLED:
