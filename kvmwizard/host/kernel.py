@@ -2,6 +2,9 @@
 
 import re
 import zlib
+from typing import Annotated
+
+from pydantic import Field
 
 from kvmwizard.host.host import Host
 from kvmwizard.host.parsing import natural_order, not_shown, not_understood, whole_number
@@ -62,7 +65,8 @@ class KernelFacts(FactModel):
     command_line: Reading[tuple[str, ...]]
     configuration_source: str | None
     """The file the options were read from; None where there was none."""
-    options: Reading[dict[str, str]]
+    # Unknown first: its own JSON would pass for a mapping of texts.
+    options: Annotated[Unknown | dict[str, str], Field(union_mode="left_to_right")]
     """The KVM-related symbols of `kernel.OPTIONS`, without CONFIG_: y, m, n or a value."""
     log_lines: Reading[tuple[str, ...]]
     """Lines of the kernel's log that speak of KVM, VMX, SVM, DMAR or AMD-Vi."""
