@@ -1,0 +1,161 @@
+"""Taking a run back: only what it changed, in reverse order."""
+
+import pytest
+from pydantic import ValidationError
+
+from kvmwizard.host.modules import ModuleState
+from kvmwizard.plan import changes
+from kvmwizard.plan.make import make_plan
+from kvmwizard.plan.model import (
+    DeviceAclGrants,
+    FileAbsent,
+    FileHolds,
+    GrantDeviceAcl,
+    PackagesAbsent,
+    Plan,
+    RemoveEmptyGroup,
+    RemoveFile,
+    RevokeDeviceAcl,
+    RunCommand,
+    SetDeviceGroup,
+    WriteFile,
+    canonical_json,
+    plan_digest,
+)
+from kvmwizard.plan.undo import make_undo_plan
+from kvmwizard.run import root_helper
+from tests.facts_builder import make_facts, module_states, node
+from tests.plan.answers import make_answers
+
+RULE = "/etc/udev/rules.d/99-kvmwizard.rules"
+
+
+def a_plan() -> Plan:
+    facts = make_facts(
+        kvm={"node": node(0o600, group=(0, "root"))},
+        modules=module_states(tun=ModuleState.AVAILABLE),
+        users={"kvm_group": None, "kvm_group_id": None},
+    )
+    return make_plan(facts, make_answers(modules=("tun",)))
+
+
+def ledger(**entries: changes.Change) -> dict[str, tuple[str, ...]]:
+    return {name.replace("_", "."): (change.model_dump_json(),) for name, change in entries.items()}
+
+
+WHOLE_LEDGER = ledger(
+    packages_install=changes.PackagesAdded(manager="apt", names=("libaio1", "qemu-system-x86")),
+    modules_load=changes.ModuleInserted(name="tun"),
+    modules_boot=changes.FileWritten(
+        path="/etc/modules-load.d/kvmwizard.conf", previous_text="kvm\n", previous_mode=0o644
+    ),
+    access_group=changes.GroupCreated(group="kvm"),
+    access_member=changes.MemberAdded(user="bob", group="kvm"),
+    access_rule=changes.FileWritten(path=RULE, previous_text=None, previous_mode=None),
+    access_device=changes.DeviceGiven(path="/dev/kvm", previous_group="root", previous_mode=0o600),
+    access_now=changes.AclGranted(path="/dev/kvm", user="bob", previous=None),
+)
+
+
+def test_everything_in_reverse() -> None:
+    undo = make_undo_plan(a_plan(), {**WHOLE_LEDGER, "access.prove": (), "packages.refresh": ()})
+    assert undo.purpose == "undo"
+    assert [step.id for step in undo.steps] == [
+        "undo.access.now",
+        "undo.access.device",
+        "undo.access.rule",
+        "undo.access.member",
+        "undo.access.group",
+        "undo.modules.boot",
+        "undo.modules.load",
+        "undo.packages.install",
+    ]
+    actions = {step.id: step.actions for step in undo.steps}
+    assert actions["undo.access.now"] == (RevokeDeviceAcl(path="/dev/kvm", user="bob"),)
+    assert actions["undo.access.device"] == (SetDeviceGroup(path="/dev/kvm", group="root", mode=0o600),)
+    assert actions["undo.access.rule"][0] == RemoveFile(path=RULE)
+    assert actions["undo.access.member"] == (RunCommand(argv=("/usr/bin/gpasswd", "--delete", "bob", "kvm")),)
+    assert actions["undo.access.group"] == (RemoveEmptyGroup(group="kvm"),)
+    assert actions["undo.modules.load"] == (RunCommand(argv=("/sbin/modprobe", "-r", "tun")),)
+    assert actions["undo.modules.boot"] == (
+        WriteFile(path="/etc/modules-load.d/kvmwizard.conf", text="kvm\n", mode=0o644),
+    )
+    (removal,) = actions["undo.packages.install"]
+    assert isinstance(removal, RunCommand)
+    assert removal.argv == ("/usr/bin/dpkg", "--remove", "--", "libaio1", "qemu-system-x86")
+
+
+def test_udev_is_told_that_the_rule_is_gone() -> None:
+    (step,) = make_undo_plan(a_plan(), {"access.rule": WHOLE_LEDGER["access.rule"]}).steps
+    told = [action.argv[1] for action in step.actions if isinstance(action, RunCommand)]
+    assert told == ["control", "trigger", "settle"]
+
+
+def test_each_waits_for_what_stands_on_it() -> None:
+    undo = make_undo_plan(a_plan(), WHOLE_LEDGER)
+    seen: set[str] = set()
+    for step in undo.steps:
+        assert set(step.needs) <= seen
+        seen.add(step.id)
+    assert "undo.access.now" in undo.step("undo.access.device").needs
+    assert set(undo.step("undo.access.group").needs) >= {"undo.access.member", "undo.access.device"}
+    assert "undo.access.device" in undo.step("undo.modules.load").needs
+
+
+def test_conditions_make_it_resumable() -> None:
+    undo = make_undo_plan(a_plan(), WHOLE_LEDGER)
+    assert undo.step("undo.access.rule").conditions == (FileAbsent(path=RULE),)
+    assert undo.step("undo.modules.boot").conditions == (
+        FileHolds(path="/etc/modules-load.d/kvmwizard.conf", text="kvm\n", mode=0o644),
+    )
+    assert undo.step("undo.packages.install").conditions == (
+        PackagesAbsent(manager="apt", names=("libaio1", "qemu-system-x86")),
+    )
+    assert all(step.conditions for step in undo.steps)
+
+
+def test_what_may_be_in_use_by_now_is_not_insisted_on() -> None:
+    undo = make_undo_plan(a_plan(), WHOLE_LEDGER)
+    optional = {step.id for step in undo.steps if not step.required}
+    assert optional == {"undo.access.group", "undo.modules.load", "undo.packages.install"}
+
+
+def test_an_entry_that_was_there_before_comes_back() -> None:
+    change = changes.AclGranted(path="/dev/kvm", user="bob", previous="r--")
+    (step,) = make_undo_plan(a_plan(), ledger(access_now=change)).steps
+    assert step.actions == (GrantDeviceAcl(path="/dev/kvm", user="bob", permissions="r--"),)
+    assert step.conditions == (DeviceAclGrants(path="/dev/kvm", user="bob", permissions="r--"),)
+
+
+def test_alpines_members_are_taken_out_by_delgroup() -> None:
+    facts = make_facts(distribution={"id": "alpine", "like": (), "package_manager": "apk"})
+    plan = make_plan(facts, make_answers(local_qemu="/usr/bin/qemu-system-x86_64"))
+    (step,) = make_undo_plan(plan, {"access.member": WHOLE_LEDGER["access.member"]}).steps
+    assert step.actions == (RunCommand(argv=("/usr/sbin/delgroup", "bob", "kvm")),)
+
+
+def test_nothing_changed_nothing_to_undo() -> None:
+    undo = make_undo_plan(a_plan(), {})
+    assert undo.steps == ()
+    assert undo.notes == ()
+
+
+def test_what_stays_is_said_once() -> None:
+    undo = make_undo_plan(a_plan(), {**WHOLE_LEDGER, "packages.refresh": ()})
+    assert [note.english[:24] for note in undo.notes] == [
+        "The refreshed package li",
+        "Configuration files of r",
+    ]
+
+
+def test_a_ledger_of_another_plan_is_refused() -> None:
+    with pytest.raises(KeyError):
+        make_undo_plan(a_plan(), {"kernel.compile": ()})
+    with pytest.raises(ValidationError):
+        make_undo_plan(a_plan(), {"access.now": ('{"kind": "no-such-change"}',)})
+
+
+def test_root_takes_the_undo_plan() -> None:
+    undo = make_undo_plan(a_plan(), WHOLE_LEDGER)
+    taken = root_helper.checked_steps(canonical_json(undo), plan_digest(undo))
+    assert set(taken) == {step.id for step in undo.steps}
