@@ -44,6 +44,8 @@ def step_lines(step: Step, state: StepState, width: int) -> Iterator[str]:
 
 def standing(state: RunState) -> Words:
     """How the run stands, in a sentence."""
+    if state.status is RunStatus.INTERRUPTED and not any(step.attempts for step in state.steps.values()):
+        return say("Run {run} was agreed to, but has not begun.", run=state.run_id)
     match state.status:
         case RunStatus.RUNNING:
             return say("Run {run} is under way.", run=state.run_id)
@@ -68,7 +70,7 @@ def next_action(state: RunState) -> Words | None:
         case RunStatus.NEEDS_ROOT:
             return say("To give the password again and go on: {command}", command=command)
         case RunStatus.STOPPED | RunStatus.INTERRUPTED:
-            return say("To go on where it stopped: {command}", command=command)
+            return say("To go on: {command}", command=command)
         case RunStatus.FAILED:
             failed = [
                 step.id for step in state.plan.steps if state.steps[step.id].status is StepStatus.FAILED

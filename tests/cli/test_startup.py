@@ -1,0 +1,46 @@
+"""What a start costs, by what is imported."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from kvmwizard import __version__
+
+MODULES_AFTER = """
+import json, os, sys
+from kvmwizard.cli import main
+told = os.dup(1)
+os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+code = main(sys.argv[1:])
+os.write(told, json.dumps(sorted({name.partition(".")[0] for name in sys.modules})).encode())
+"""
+
+
+def modules_after(*words: str) -> set[str]:
+    """The top-level names in sys.modules after the command, in a fresh interpreter."""
+    process = subprocess.run(
+        [sys.executable, "-c", MODULES_AFTER, *words], capture_output=True, text=True, check=True, timeout=60
+    )
+    return set(json.loads(process.stdout))
+
+
+def test_importing_the_command_line_imports_next_to_nothing() -> None:
+    program = "import sys, kvmwizard.cli; print(*sys.modules)"
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in process.stdout.split()}
+    assert not loaded & {"textual", "screens", "rich", "pydantic", "qemu", "asyncio", "argparse"}
+
+
+def test_the_version_is_told_before_anything_is_imported() -> None:
+    assert not modules_after("--version") & {"textual", "pydantic", "argparse", "rich"}
+    process = subprocess.run(
+        [sys.executable, "-m", "kvmwizard", "--version"], capture_output=True, text=True, check=True
+    )
+    assert process.stdout == f"kvmwizard {__version__}\n"
+
+
+@pytest.mark.parametrize("words", [("check", "--json"), ("check",), ("plan", "--json"), ()], ids=" ".join)
+def test_commands_import_no_textual(words: tuple[str, ...]) -> None:
+    assert not modules_after(*words) & {"textual", "screens", "asyncio", "qemu"}
