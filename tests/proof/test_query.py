@@ -11,7 +11,6 @@ from kvmwizard.proof.query import query_kvm_level
 from tests.proof.contexts import Watched
 from tests.proof.emulators import HANGS, qmp_emulator, shell_emulator
 
-
 CONNECTS = "import socket; socket.socket(socket.AF_UNIX).connect('qmp')"
 
 
