@@ -46,9 +46,10 @@ class PackageProgress:
     english: str
     """The package manager's own words, which are English under LC_ALL=C."""
 
-    @property
-    def fraction(self) -> float:
-        """Of both phases together, 0 to 1."""
+    def fraction(self, downloads_only: bool) -> float:
+        """Of the whole, 0 to 1: both phases weigh the same, unless nothing but downloads is to come."""
+        if downloads_only:
+            return self.percent / 100
         return (self.percent if self.downloading else 100 + self.percent) / 200
 
 

@@ -24,8 +24,15 @@ def last_progress(step: Step, progress: Path, log: Path) -> StepProgress | None:
     for line in reversed(tail(progress, LOOK_BACK_LINES)):
         found = manager.parse_progress(line)
         if found is not None:
-            return StepProgress(fraction=found.fraction, words=say("{line}", line=found.english))
+            return StepProgress(
+                fraction=found.fraction(fetches_lists(step)), words=say("{line}", line=found.english)
+            )
     return None
+
+
+def fetches_lists(step: Step) -> bool:
+    """Whether the step downloads and installs nothing."""
+    return any(isinstance(condition, PackageListsFresh) for condition in step.conditions)
 
 
 def step_manager(step: Step) -> PackageManager | None:

@@ -147,11 +147,17 @@ def test_recorded_progress_only_grows_within_its_phase(name: str) -> None:
     lines = (RECORDED / name).read_text().splitlines()
     parsed = [progress for line in lines if (progress := APT.parse_progress(line))]
     assert len(parsed) == len(lines)
-    fractions = [each.fraction for each in parsed]
+    fractions = [each.fraction(downloads_only=False) for each in parsed]
     assert fractions == sorted(fractions)
     assert fractions[-1] > 0.94
     assert all(0 <= fraction <= 1 for fraction in fractions)
     assert all(each.english for each in parsed)
+
+
+def test_a_download_is_half_of_an_installation() -> None:
+    done = APT.parse_progress("dlstatus:9:100.0000:Retrieving file 9 of 9")
+    assert done is not None
+    assert (done.fraction(downloads_only=True), done.fraction(downloads_only=False)) == (1.0, 0.5)
 
 
 @pytest.mark.parametrize(
