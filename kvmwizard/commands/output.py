@@ -13,7 +13,7 @@ from typing import IO, Any
 from pydantic import BaseModel
 
 from kvmwizard.words import Words
-from kvmwizard.wrapping import signs_in_ascii
+from kvmwizard.wrapping import printable, signs_in_ascii
 
 ASCII_SUBSTITUTES = {"●": "*", "○": "o", "→": ">", "…": "...", "─": "-", "━": "=", "—": "-"}
 """What stands for a sign, beside those of `wrapping`, where the encoding has none."""
@@ -42,8 +42,8 @@ def prepare_streams() -> None:
 
 
 def show(text: str | Words = "") -> None:
-    """Print text to standard output. Raises OutputLostError."""
-    _write(str(text).rstrip("\n"))
+    """Print laid-out text, or a sentence on one line, to standard output. Raises OutputLostError."""
+    _write(printable(str(text)) if isinstance(text, Words) else text.rstrip("\n"))
 
 
 def show_json(value: Any) -> None:
@@ -52,9 +52,9 @@ def show_json(value: Any) -> None:
 
 
 def complain(text: str | Words) -> None:
-    """Print text to standard error, if that takes it."""
+    """Print one line to standard error, if that takes it."""
     with contextlib.suppress(OSError):
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(printable(str(text)) + "\n")
         sys.stderr.flush()
 
 
