@@ -39,7 +39,7 @@ REFUSING_PROGRAMS = frozenset({"/bin/true", "/bin/false", "/usr/bin/true", "/usr
 BLACKLIST_PARAMETERS = ("modprobe.blacklist", "module_blacklist")
 """Of modprobe (modprobe(8)) and of the kernel (admin-guide/kernel-parameters.txt)."""
 NESTED_PARAMETERS = (("kvm_intel", "nested"), ("kvm_amd", "nested"), ("kvm_hv", "nested"), ("kvm", "nested"))
-"""kvm-intel.nested, kvm-amd.nested, and kvm.nested of s390 (admin-guide/kernel-parameters.txt)."""
+"""Of Intel, AMD, POWER and s390 (virt/kvm/x86/running-nested-guests.rst has the first two and the last)."""
 PAGING_PARAMETERS = (("kvm_intel", "ept"), ("kvm_amd", "npt"))
 MODULE_FILE = re.compile(r"([^/]+)\.ko(?:\.(?:gz|xz|zst))?")
 
@@ -122,7 +122,7 @@ def read_modules(host: Host, kernel: KernelFacts) -> ModulesFacts:
 
 def _state(host: Host, name: str, sources: _Sources) -> Reading[ModuleState]:
     if isinstance(sources.present, tuple) and name in sources.present:
-        # Only a module that was loaded has a state of its own (kernel/module/sysfs.c).
+        # Only a module that was loaded has a state of its own (ABI/testing/sysfs-module).
         loaded = host.exists(f"/sys/module/{name}/initstate")
         return ModuleState.LOADED if loaded is True else ModuleState.BUILT_IN
     symbol = MODULES[name]

@@ -7,6 +7,7 @@ from kvmwizard.host.host import Host
 from kvmwizard.host.parsing import not_understood, version_number
 from kvmwizard.host.reading import FactModel, Reading, Unknown, UnknownReason
 from kvmwizard.host.recording import CommandOutput
+from kvmwizard.host.trust import safe_to_run
 
 USUAL_DIRECTORIES = ("/usr/bin", "/usr/local/bin", "/usr/libexec", "/usr/local/libexec", "/bin")
 SYSTEM_EMULATOR = re.compile(r"qemu-system-([a-z0-9_]+)")
@@ -73,10 +74,18 @@ def _guests_of(name: str, architecture: str) -> str | None:
 
 
 def _with_versions(host: Host, binaries: list[tuple[str, str]]) -> tuple[QemuBinary, ...]:
-    outputs = host.run_all([(path, "--version") for path, _ in binaries])
+    asked = [path for path, _ in binaries if not host.live or safe_to_run(path)]
+    outputs = dict(zip(asked, host.run_all([(path, "--version") for path in asked]), strict=True))
+    refused = "another account may change it, so root does not run it"
     return tuple(
-        QemuBinary(path=path, architecture=guests, version=read_version(output, path))
-        for (path, guests), output in zip(binaries, outputs, strict=True)
+        QemuBinary(
+            path=path,
+            architecture=guests,
+            version=read_version(outputs[path], path)
+            if path in outputs
+            else Unknown(unknown=UnknownReason.NOT_PERMITTED, detail=f"{path}: {refused}"),
+        )
+        for path, guests in binaries
     )
 
 

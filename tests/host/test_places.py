@@ -217,6 +217,25 @@ def test_an_emulator_in_the_live_search_path_is_really_asked(
     assert [each.version for each in facts.binaries if each.path == str(program)] == ["2.7.0"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to lend")
+@pytest.mark.parametrize(
+    ("owner", "mode", "asked"), [(0, 0o755, True), (65534, 0o755, False), (0, 0o757, False)]
+)
+def test_root_does_not_run_an_emulator_that_another_account_may_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: int, mode: int, asked: bool
+) -> None:
+    program = tmp_path / "qemu-system-x86_64"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\necho QEMU emulator version 2.7.0\n")
+    program.chmod(mode)
+    os.chown(program, owner, -1)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    facts = read_qemu(Host(), "x86_64")
+    assert isinstance(facts.binaries, tuple)
+    (version,) = [each.version for each in facts.binaries if each.path == str(program)]
+    assert (version == "2.7.0") is asked
+    assert (tmp_path / "ran").exists() is asked
+
+
 @pytest.mark.parametrize(
     ("line", "version"),
     [
