@@ -108,8 +108,13 @@ def _not_allowed(situation: Situation, node: Unknown | DeviceNode | None) -> Wor
 
 
 def _grant_remedy(situation: Situation, node: Unknown | DeviceNode | None) -> Words:
-    """Joining the device's group helps only where it is a group of its own that may open it."""
-    if isinstance(node, DeviceNode) and node.group and node.group_id != 0 and group_may_open(node):
+    """Joining the device's group helps only where it is a group of its own that may open it.
+
+    Whom the device's list or its owner's bits shut out, they shut out of its group too.
+    """
+    by_class = situation.stored is not None and situation.stored.way in (Way.OWNER, Way.LISTED_USER)
+    may_join = isinstance(node, DeviceNode) and node.group_id != 0 and group_may_open(node)
+    if isinstance(node, DeviceNode) and node.group and may_join and not by_class:
         return say(
             "Run `usermod -aG {group} {user}` as root and log in again; the wizard's plan does it, and gives "
             "access at once.",

@@ -162,6 +162,12 @@ FAULTY = {
         Cause.MODULE_NOT_LOADED,
         "modprobe kvm_intel",
     ),
+    "module loaded, and nothing answers": Faulty(
+        make_facts(kvm={**NO_GUEST, "opened": OpenOutcome.NO_DEVICE}),
+        "kvm.module",
+        Cause.MODULE_REFUSED,
+        "refused to start",
+    ),
     "module blacklisted": Faulty(
         make_facts(
             kvm=NO_DEVICE,
@@ -295,6 +301,14 @@ FAULTY = {
         Cause.PERMISSION,
         "usermod -aG kvm bob",
     ),
+    "member shut out by the device's list": Faulty(
+        make_facts(
+            kvm={**REFUSED, "node": node(acl=(AclEntry(kind="user", id=ALICE.id, permissions="---"),))}
+        ),
+        "access.user",
+        Cause.PERMISSION,
+        "setfacl -m u:alice:rw /dev/kvm",
+    ),
     "member whose session is older": Faulty(
         make_facts(kvm=REFUSED, users={"effective_groups": (27, 1000)}),
         "access.user",
@@ -355,6 +369,11 @@ SOUND = {
         firmware=LOCKED_BY_FIRMWARE,
         modules=LOADED_NOWHERE,
         kernel={"options": {"KVM": "n"}},
+    ),
+    "a guest ran, and nothing else speaks for it": make_facts(
+        processor={"extension": NOT_SHOWN},
+        kvm={"node": NOT_SHOWN, "opened": NOT_SHOWN, "api_version": NOT_SHOWN},
+        modules=NOT_LOADED,
     ),
     "no QEMU, IOMMU, control groups, tap devices, memory or space": make_facts(
         qemu={"binaries": (), "image_tool": None},

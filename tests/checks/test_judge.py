@@ -18,6 +18,9 @@ from tests.facts_builder import NOT_SHOWN, make_facts, module_states, node, with
 
 MACHINES = {**{name: faulty.facts for name, faulty in FAULTY.items()}, **SOUND}
 IDS = tuple(result.id for result in judge(make_facts()))
+EPYC_WITHOUT_DEVICE = SOUND["EPYC"].model_copy(
+    update={"kvm": SOUND["EPYC"].kvm.model_copy(update={"sev": False})}
+)
 NEEDS_REMEDY = (Outcome.WARN, Outcome.FAIL)
 
 
@@ -142,7 +145,27 @@ def test_the_unknown_is_said_with_its_reason_and_how_to_learn_it() -> None:
             Outcome.NOT_APPLICABLE,
             None,
         ),
+        (
+            make_facts(iommu={"tables": ("IVRS",), "groups": 0, "units": (), "parameters": ()}),
+            "iommu.enabled",
+            Outcome.WARN,
+            None,
+        ),
         (make_facts(), "secure_guest.support", Outcome.NOT_APPLICABLE, None),
+        (EPYC_WITHOUT_DEVICE, "secure_guest.support", Outcome.WARN, None),
+        (make_facts(disk={"root_free": 1 << 20}), "disk.space", Outcome.WARN, None),
+        (make_facts(memory={"available": 1 << 20}), "memory", Outcome.WARN, None),
+        (
+            make_facts(
+                kvm={"vhost_net": None},
+                modules={**module_states(vhost_net=ModuleState.AVAILABLE), "loadable": False},
+            ),
+            "network.vhost_net",
+            Outcome.WARN,
+            None,
+        ),
+        (FAULTY["kernel without KVM"].facts, "kernel.options", Outcome.WARN, None),
+        (make_facts(kernel={"options": {"KVM": "n"}}), "kernel.options", Outcome.PASS, None),
         (SOUND["EPYC"], "secure_guest.support", Outcome.PASS, None),
         (SOUND["IBM Z"], "secure_guest.support", Outcome.PASS, None),
         (SOUND["ARM"], "processor.virtualization", Outcome.NOT_APPLICABLE, None),
@@ -168,6 +191,14 @@ def test_what_stands_beside_the_chain(
 def test_kernels_that_hold_the_extension_from_load_are_told_of() -> None:
     held = make_facts(modules={**module_states(vboxdrv=ModuleState.LOADED), "enable_virt_at_load": True})
     assert "kvm.enable_virt_at_load=0" in str(found(held, "other_hypervisor").remedy)
+
+
+def test_the_policy_that_enforces_is_named() -> None:
+    assert (
+        "SELinux enforces"
+        in found(make_facts(security={"selinux": "enforcing"}), "security.policy").found.english
+    )
+    assert "AppArmor is on" in found(make_facts(), "security.policy").found.english
 
 
 def test_the_first_register_is_shown_where_the_firmware_locked() -> None:
