@@ -141,6 +141,11 @@ def test_a_device_open_to_all_needs_the_proof_alone() -> None:
     assert "Every user of this machine may use /dev/kvm already." in notes(plan)
 
 
+def test_a_device_that_all_may_only_read_is_not_open_to_all() -> None:
+    plan = make_plan(make_facts(kvm={"node": node(0o664)}), make_answers(local_qemu=QEMU))
+    assert ids(plan) == ["access.member", "access.now", "access.prove"]
+
+
 def test_root_needs_the_proof_alone() -> None:
     plan = make_plan(bare_facts(), make_answers(local_qemu=QEMU, user="root"))
     assert ids(plan) == ["access.prove"]
