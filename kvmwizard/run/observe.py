@@ -10,11 +10,11 @@ from typing import Any
 
 from kvmwizard.host.accounts import Accounts
 from kvmwizard.host.host import Host
-from kvmwizard.host.recording import CommandOutput
 from kvmwizard.host.identity import stored_identity
 from kvmwizard.host.kernel import read_kernel
 from kvmwizard.host.kvm_device import DeviceNode, read_device_node
 from kvmwizard.host.modules import MODULES, ModuleState, read_modules
+from kvmwizard.host.recording import CommandOutput
 from kvmwizard.packages.managers import MANAGERS
 from kvmwizard.plan import model
 from kvmwizard.plan.conditions import evidence, holds, missing_packages
@@ -34,6 +34,8 @@ from kvmwizard.words import Words, say, say_many
 
 QUERY_SECONDS = 60.0
 FILE_BYTES = 1024 * 1024
+OWNER, EVERYBODY = 0o600, 0o006
+"""Reading and writing, in a mode's bits."""
 
 
 def observe(condition: model.Condition) -> str:
@@ -197,7 +199,8 @@ def _device_access(condition: model.DeviceAclGrants | model.DeviceAclWithout) ->
 
 def _may_anyway(path: str, node: DeviceNode, user: int) -> bool:
     """As owner, as everybody, as root, or by what this very session may do where it is the user's."""
-    if user == 0 or node.mode & 0o006 == 0o006 or (user == node.owner_id and node.mode & 0o600 == 0o600):
+    everybody = node.mode & EVERYBODY == EVERYBODY
+    if user == 0 or everybody or (user == node.owner_id and node.mode & OWNER == OWNER):
         return True
     return os.geteuid() == user and os.access(path, os.R_OK | os.W_OK, effective_ids=True)
 

@@ -66,10 +66,11 @@ class RootClient:
         self._connection = connection
 
     @classmethod
-    def connect(cls, run_id: str, plan_digest: str) -> Self:
+    def connect(cls, run_id: str, plan_digest: str, stay: bool = False) -> Self:
         """Connect to the helper of this user's run. Raises HelperGone.
 
-        A helper counts only if it is root's, and holds this very plan.
+        A helper counts only if it is root's, and holds this very plan. With
+        `stay`, it makes this process outlive its login session.
         """
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         connection.settimeout(ANSWER_SECONDS)
@@ -78,7 +79,7 @@ class RootClient:
             credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
             _, owner, _ = struct.unpack("3i", credentials)
             client = cls(connection)
-            greeting = client.ask({"verb": "hello"})
+            greeting = client.ask({"verb": "hello", "stay": stay})
         except (OSError, HelperRefused) as error:
             connection.close()
             raise HelperGone(str(error)) from error

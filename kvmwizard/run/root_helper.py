@@ -26,7 +26,6 @@ It ends when it is told to, or after IDLE_SECONDS without a runner.
 
 from __future__ import annotations
 
-import array
 import contextlib
 import errno
 import fcntl
@@ -45,7 +44,8 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 PROTOCOL = 1
@@ -82,9 +82,9 @@ class Refused(Exception):  # noqa: N818  -- a refusal is an answer, not a fault
 
 # What a plan may ask for. Everything else refuses the whole plan.
 
-STEP_ID = re.compile(r"[a-z][a-z0-9]*(?:[.-][a-z0-9]+)*")
-RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
-SHA256 = re.compile(r"[0-9a-f]{64}")
+STEP_ID = r"[a-z][a-z0-9]*(?:[.-][a-z0-9]+)*"
+RUN_ID = r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}"
+SHA256 = r"[0-9a-f]{64}"
 PACKAGE = r"[a-z0-9][a-z0-9+.-]+"
 """Debian policy, section 5.6.7."""
 USER = r"[a-z_][a-z0-9_.-]{0,31}\$?"
@@ -93,28 +93,25 @@ NEW_GROUP = "kvm"
 """The only group that is ever made or removed."""
 MODULE = r"[a-z0-9][a-z0-9_]{0,55}"
 
-FILES = frozenset(
-    {
-        "/etc/modules-load.d/kvmwizard.conf",
-        "/etc/modprobe.d/kvmwizard.conf",
-        "/etc/default/grub.d/kvmwizard.cfg",
-        "/etc/udev/rules.d/99-kvmwizard.rules",
-    }
-)
+COMMENT = r"#[ -\[\]-~]*"
+FILES = {
+    "/etc/modules-load.d/kvmwizard.conf": MODULE,
+    "/etc/modprobe.d/kvmwizard.conf": rf"options {MODULE} nested=[01]",
+    "/etc/default/grub.d/kvmwizard.cfg": (
+        r'GRUB_CMDLINE_LINUX_DEFAULT="\$GRUB_CMDLINE_LINUX_DEFAULT (?:intel|amd)_iommu=on"'
+    ),
+    "/etc/udev/rules.d/99-kvmwizard.rules": (
+        rf'KERNEL=="kvm", GROUP="{GROUP}", MODE="0[0-6]{{3}}", OPTIONS\+="static_node=kvm"'
+    ),
+}
+"""What a line may say, beside comments: modprobe, udev and GRUB can all be told to run programs."""
 PLAIN_MODE = 0o644
 """The most that a file's mode may have."""
 KVM_DEVICE = "/dev/kvm"
 DEVICES = frozenset({KVM_DEVICE})
 DEVICE_MODE = 0o666
 """The most that a device's mode may have."""
-LOCKS = frozenset(
-    {
-        "/var/lib/apt/lists/lock",
-        "/var/lib/dpkg/lock",
-        "/var/lib/dpkg/lock-frontend",
-        "/var/cache/apt/archives/lock",
-    }
-)
+LOCKS = frozenset({"/var/lib/apt/lists/lock", "/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock"})
 
 OPTION = (
     r"-o (?:DPkg::Lock::Timeout=[0-9]{1,4}|APT::Status-Fd=3|Dpkg::Use-Pty=0"
@@ -126,6 +123,7 @@ PACKAGE_OPERATIONS = (
     rf"/usr/bin/dpkg --remove --(?: {PACKAGE})+",
 )
 """What must not be cut off in the middle."""
+REPAIR = ["/usr/bin/dpkg", "--force-confold", "--configure", "-a"]
 COMMANDS = (
     *PACKAGE_OPERATIONS,
     rf"{APT_GET} update",
@@ -173,7 +171,8 @@ def check_write(action: Json) -> None:
     """One of FILES, small, readable by all, writable by root alone."""
     check_file(action)
     text = action["text"]
-    require(isinstance(text, str) and len(text.encode()) <= FILE_BYTES, "action", "text")
+    require(isinstance(text, str) and len(text) <= FILE_BYTES, "action", "text")
+    require(matches(rf"(?:(?:{FILES[action['path']]}|{COMMENT})?\n)*", text), "action", action["path"])
     mode = action["mode"]
     require(isinstance(mode, int) and mode & ~PLAIN_MODE == 0, "action", f"mode {mode}")
 
@@ -203,7 +202,7 @@ def check_group(action: Json) -> None:
 def check_guest(action: Json) -> None:
     """A plain user name and the hash of the program that is to run as that user."""
     require(matches(USER, action["user"]), "action", str(action["user"]))
-    require(matches(SHA256.pattern, action["program_sha256"]), "action", "program_sha256")
+    require(matches(SHA256, action["program_sha256"]), "action", "program_sha256")
 
 
 ACTIONS: dict[str, tuple[Callable[[Json], None], frozenset[str]]] = {
@@ -220,27 +219,21 @@ ACTIONS: dict[str, tuple[Callable[[Json], None], frozenset[str]]] = {
 
 
 def checked_steps(content: bytes, digest: str) -> dict[str, list[Json]]:
-    """The actions of root's steps, by the step's id. Raises Refused for any other plan than the agreed one."""
+    """The actions of root's steps, by the step's id. Refuses any other plan than the agreed one."""
     require(hashlib.sha256(content).hexdigest() == digest, "digest")
     try:
         plan = json.loads(content)
         require(plan["schema_version"] == 1, "schema", str(plan["schema_version"]))
         steps = {step["id"]: step["actions"] for step in plan["steps"] if step["root"] is True}
         for step_id, actions in steps.items():
-            require(matches(STEP_ID.pattern, step_id), "action", str(step_id))
+            require(matches(STEP_ID, step_id), "action", str(step_id))
             for action in actions:
-                check_action(action)
+                check, keys = ACTIONS[action["kind"]]
+                require(set(action) == keys | {"kind"}, "action", repr(action)[:500])
+                check(action)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Refused("plan", repr(error)) from error
     return steps
-
-
-def check_action(action: Json) -> None:
-    """Refuse an action that is not on the lists above."""
-    check, keys = ACTIONS.get(action["kind"], (None, frozenset()))
-    if check is None or set(action) != keys | {"kind"}:
-        raise Refused("action", repr(action)[:500])
-    check(action)
 
 
 # Files: reached from / by directory descriptors, following no link.
@@ -331,7 +324,7 @@ Acl = dict[tuple[int, int], int]
 
 
 @contextlib.contextmanager
-def device(path: str) -> Any:
+def device(path: str) -> Iterator[str]:
     """A path that leads to exactly this character device, whatever happens to its name meanwhile."""
     parent, name = os.path.split(path)
     directory = open_directory(parent)
@@ -346,6 +339,11 @@ def device(path: str) -> Any:
         os.close(descriptor)
 
 
+def mode_entries(mode: int) -> Acl:
+    """The entries that every access list has, as a mode sets them."""
+    return {(OWNER, NO_ID): mode >> 6 & 7, (OWNING_GROUP, NO_ID): mode >> 3 & 7, (OTHERS, NO_ID): mode & 7}
+
+
 def read_acl(path: str) -> Acl:
     """The access list, or the one that the mode amounts to."""
     try:
@@ -353,46 +351,32 @@ def read_acl(path: str) -> Acl:
     except OSError as error:
         if error.errno not in (errno.ENODATA, errno.EOPNOTSUPP):
             raise
-        mode = os.stat(path).st_mode
-        return {
-            (OWNER, NO_ID): mode >> 6 & 7,
-            (OWNING_GROUP, NO_ID): mode >> 3 & 7,
-            (OTHERS, NO_ID): mode & 7,
-        }
+        return mode_entries(Path(path).stat().st_mode)
     require(ACL_HEADER.unpack_from(content) == (ACL_VERSION,), "acl")
     return {(tag, id_): rights for tag, rights, id_ in ACL_ENTRY.iter_unpack(content[ACL_HEADER.size :])}
 
 
 def write_acl(path: str, acl: Acl) -> None:
     """Set the access list, its mask allowing all that it grants; without named entries it is but a mode."""
-    acl = {key: rights for key, rights in acl.items() if key[0] != MASK}
-    if any(tag in (NAMED_USER, NAMED_GROUP) for tag, _ in acl):
-        rights = 0
-        for (tag, _), granted in acl.items():
-            rights |= granted if tag in (NAMED_USER, OWNING_GROUP, NAMED_GROUP) else 0
-        acl[(MASK, NO_ID)] = rights
-    entries = b"".join(ACL_ENTRY.pack(tag, acl[(tag, id_)], id_) for tag, id_ in sorted(acl))
+    granted = {key: rights for key, rights in acl.items() if key[0] != MASK}
+    if not any(tag in (NAMED_USER, NAMED_GROUP) for tag, _ in granted):
+        with contextlib.suppress(OSError):
+            os.removexattr(path, ACL_ATTRIBUTE)
+        owner, group, others = (granted[(tag, NO_ID)] for tag in (OWNER, OWNING_GROUP, OTHERS))
+        Path(path).chmod(owner << 6 | group << 3 | others)
+        return
+    granted[(MASK, NO_ID)] = 0
+    for (tag, _), rights in granted.items():
+        granted[(MASK, NO_ID)] |= 0 if tag in (OWNER, OTHERS) else rights
+    entries = b"".join(ACL_ENTRY.pack(tag, granted[(tag, id_)], id_) for tag, id_ in sorted(granted))
     os.setxattr(path, ACL_ATTRIBUTE, ACL_HEADER.pack(ACL_VERSION) + entries)
 
 
 def set_device_group(action: Json) -> None:
     """Owning group and mode; where there is an access list, its named entries stay as they are."""
-    group = group_id(action["group"])
-    mode = action["mode"]
     with device(action["path"]) as path:
-        acl = read_acl(path)
-        os.chown(path, -1, group)
-        if any(tag in (NAMED_USER, NAMED_GROUP) for tag, _ in acl):
-            acl.update(
-                {
-                    (OWNER, NO_ID): mode >> 6 & 7,
-                    (OWNING_GROUP, NO_ID): mode >> 3 & 7,
-                    (OTHERS, NO_ID): mode & 7,
-                }
-            )
-            write_acl(path, acl)
-        else:
-            os.chmod(path, mode)
+        os.chown(path, -1, group_id(action["group"]))
+        write_acl(path, {**read_acl(path), **mode_entries(action["mode"])})
 
 
 def grant_device_acl(action: Json) -> None:
@@ -439,15 +423,11 @@ def group_id(name: str) -> int:
         raise Refused("group", name) from None
 
 
-def remove_empty_group(action: Json, work: Work) -> None:
-    """Remove a group that nobody is in and no account has as its own."""
-    try:
-        group = grp.getgrnam(action["group"])
-    except KeyError:
-        return
+def require_empty(name: str) -> None:
+    """Refuse a group that somebody is in or has as their own."""
+    group = grp.getgrgid(group_id(name))
     users = [*group.gr_mem, *(entry.pw_name for entry in pwd.getpwall() if entry.pw_gid == group.gr_gid)]
     require(not users and group.gr_gid != 0, "members", f"{group.gr_name}: {', '.join(users)}")
-    work.must_run(["/usr/sbin/groupdel", group.gr_name])
 
 
 # Carrying out one step: in a process of its own, forked from the helper.
@@ -456,7 +436,7 @@ def remove_empty_group(action: Json, work: Work) -> None:
 class Work:
     """The actions of one step, their output going to the runner's log."""
 
-    def __init__(self, log: int, program: bytes | None) -> None:
+    def __init__(self, log: int, program: bytes) -> None:
         self.log = log
         self.program = program
         self.output: str | None = None
@@ -483,11 +463,6 @@ class Work:
         with contextlib.suppress(OSError):
             os.write(self.log, line.encode(errors="backslashreplace") + b"\n")
 
-    def must_run(self, argv: Sequence[str]) -> None:
-        """Run one of our own commands that must succeed."""
-        returncode = self.run(argv, {}, COMMAND_SECONDS)
-        require(returncode == 0, "command", f"{argv[0]} returned {returncode}")
-
     def run(self, argv: Sequence[str], environment: dict[str, str], seconds: float) -> int:
         """Run a command to its end; its exit code, or minus the signal's number."""
         self.say("+ " + " ".join(argv))
@@ -501,9 +476,7 @@ class Work:
             start_new_session=True,
             pass_fds=(PROGRESS_DESCRIPTOR,),
         )
-        return self._wait(
-            process, seconds, careful=any(matches(p, " ".join(argv)) for p in PACKAGE_OPERATIONS)
-        )
+        return self._wait(process, seconds, careful=is_package_operation(argv))
 
     def _stop(self, *_: object) -> None:
         self.stopping = True
@@ -515,11 +488,10 @@ class Work:
         if kind == "run-guest-as":
             return self._run_guest(action)
         if kind == "remove-empty-group":
-            remove_empty_group(action, self)
-            return 0
-        self.say(
-            f"+ {kind} {json.dumps({name: action[name] for name in action if name not in ('kind', 'text')})}"
-        )
+            require_empty(action["group"])
+            return self.run(["/usr/sbin/groupdel", action["group"]], {}, COMMAND_SECONDS)
+        shown = {name: value for name, value in action.items() if name not in ("kind", "text")}
+        self.say(f"+ {kind} {json.dumps(shown)}")
         {
             "write-file": write_file,
             "remove-file": remove_file,
@@ -531,30 +503,23 @@ class Work:
 
     def _run_command(self, action: Json) -> int:
         argv = action["argv"]
-        if any(matches(shape, " ".join(argv)) for shape in PACKAGE_OPERATIONS):
+        require_device_group(argv)
+        package_operation = is_package_operation(argv)
+        if package_operation:
             self._repair_packages()
-            seconds = PACKAGE_SECONDS
-        else:
-            seconds = COMMAND_SECONDS
         for path in action["locks"]:
             self._wait_for_lock(path)
-        require_device_group(argv)
+        seconds = PACKAGE_SECONDS if package_operation else COMMAND_SECONDS
         return self.run(argv, action["environment"], seconds)
 
     def _repair_packages(self) -> None:
-        """Finish what an interrupted dpkg left, as dpkg asks for before it does anything else.
-
-        The sign is dpkg's own and apt's (apt: debSystem::CheckUpdates): numbered files in
-        /var/lib/dpkg/updates.
-        """
-        updates = "/var/lib/dpkg/updates"
-        if not os.path.isdir(updates) or not any(name.isdigit() for name in os.listdir(updates)):
+        """Finish what an interrupted dpkg left; numbered files are apt's own sign of it (CheckUpdates)."""
+        if not any(entry.name.isdigit() for entry in Path("/var/lib/dpkg/updates").glob("*")):
             return
         for path in ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock"):
             self._wait_for_lock(path)
         self.say("A package operation was interrupted earlier; it is finished first.")
-        argv = ["/usr/bin/dpkg", "--force-confold", "--configure", "-a"]
-        returncode = self.run(argv, VARIABLES, PACKAGE_SECONDS)
+        returncode = self.run(REPAIR, VARIABLES, PACKAGE_SECONDS)
         require(returncode == 0, "repair", f"dpkg returned {returncode}")
 
     def _wait_for_lock(self, path: str) -> None:
@@ -577,14 +542,15 @@ class Work:
 
     def _run_guest(self, action: Json) -> int:
         """Run the program whose hash the plan names, as the user, with the groups of their next login."""
-        program = self.program or b""
-        require(hashlib.sha256(program).hexdigest() == action["program_sha256"], "program")
+        require(hashlib.sha256(self.program).hexdigest() == action["program_sha256"], "program")
         user = account(action["user"])
         self.say(f"+ run-guest-as {user.pw_name}")
+        source, output = os.memfd_create("program"), os.memfd_create("output")
+        os.pwrite(source, self.program, 0)
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdin=source,
+            stdout=output,
             stderr=self.log,
             env=ENVIRONMENT,
             cwd="/",
@@ -593,26 +559,26 @@ class Work:
             extra_groups=os.getgrouplist(user.pw_name, user.pw_gid),
             start_new_session=True,
         )
-        assert process.stdin is not None and process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(program)
-            process.stdin.close()
         returncode = self._wait(process, GUEST_SECONDS, careful=False)
-        os.set_blocking(process.stdout.fileno(), False)
-        self.output = (process.stdout.read(OUTPUT_BYTES) or b"").decode(errors="replace")
+        self.output = os.pread(output, OUTPUT_BYTES, 0).decode(errors="replace")
         self.say(self.output.rstrip())
         return returncode
 
     def _wait(self, process: subprocess.Popen[bytes], seconds: float, careful: bool) -> int:
-        """Wait for the end; on a stop or after `seconds` bring it about, but never in the middle of dpkg's work."""
+        """Wait for the end; on a stop or after `seconds` bring it about, but never amid dpkg's work."""
         deadline = time.monotonic() + seconds
         while process.poll() is None:
-            if self.stopping or time.monotonic() > deadline:
-                if not careful or end_before_dpkg(process.pid):
-                    end_group(process)
-                    raise Refused("stopped" if self.stopping else "timed-out", f"{seconds:.0f}")
             time.sleep(LOOK_SECONDS)
+            wanted = self.stopping or time.monotonic() > deadline
+            if wanted and (not careful or end_before_dpkg(process.pid)):
+                end_group(process)
+                raise Refused("stopped" if self.stopping else "timed-out", f"{seconds:.0f}")
         return process.returncode
+
+
+def is_package_operation(argv: Sequence[str]) -> bool:
+    """Whether the command installs, removes or mends packages."""
+    return list(argv) == REPAIR or any(matches(shape, " ".join(argv)) for shape in PACKAGE_OPERATIONS)
 
 
 def require_device_group(argv: Sequence[str]) -> None:
@@ -623,17 +589,17 @@ def require_device_group(argv: Sequence[str]) -> None:
     account(user)
     group = group_id(name)
     with contextlib.suppress(FileNotFoundError), device(KVM_DEVICE) as path:
-        require(group != 0 and (name == NEW_GROUP or os.stat(path).st_gid == group), "group", name)
+        require(group != 0 and (name == NEW_GROUP or Path(path).stat().st_gid == group), "group", name)
         return
     require(name == NEW_GROUP, "group", name)
 
 
 def lock_holder(path: str) -> int | None:
     """Which process holds the fcntl lock on a file of root's; None where nobody does."""
-    directory = open_directory(os.path.dirname(path))
+    parent, name = os.path.split(path)
+    directory = open_directory(parent)
     try:
-        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(os.path.basename(path), flags, dir_fd=directory)
+        descriptor = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     except FileNotFoundError:
         return None
     finally:
@@ -649,46 +615,46 @@ def lock_holder(path: str) -> int | None:
 def program_name(process: int) -> str:
     """What the kernel calls the process's program."""
     try:
-        with open(f"/proc/{process}/comm", encoding="utf-8", errors="replace") as file:
-            return file.read().strip()
+        return Path(f"/proc/{process}/comm").read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return "?"
 
 
-def children(parent: int) -> list[int]:
-    """The processes that this one started."""
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with (
-                contextlib.suppress(OSError),
-                open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file,
-            ):
-                if int(file.read().rpartition(")")[2].split()[1]) == parent:
-                    found.append(int(name))
-    return found
+def status_fields(process: int) -> list[str]:
+    """The fields of /proc/PID/stat from the third, the state, on (proc(5)); empty for one that is gone."""
+    try:
+        text = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    return text.rpartition(")")[2].split()
 
 
 def end_before_dpkg(package_manager: int) -> bool:
-    """Whether a package operation may be ended now: it waits or downloads, and dpkg has not begun.
+    """End a package operation that only waits or downloads yet; False where dpkg may have begun.
 
-    It is held still while that is looked at, so that dpkg cannot begin in between.
+    It is held still while that is looked at, and is told to end before it is
+    let go on, so that dpkg cannot begin in between.
     """
     if program_name(package_manager) == "dpkg":
         return False
     with contextlib.suppress(ProcessLookupError):
         os.kill(package_manager, signal.SIGSTOP)
-    try:
-        return all(is_download_method(child) for child in children(package_manager))
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(package_manager, signal.SIGCONT)
+        time.sleep(LOOK_SECONDS)
+        processes = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+        children = [each for each in processes if status_fields(each)[1:2] == [str(package_manager)]]
+        still = status_fields(package_manager)[:1] == ["T"]
+        harmless = still and all(is_download_method(child) for child in children)
+        if harmless:
+            os.kill(package_manager, signal.SIGTERM)
+        os.kill(package_manager, signal.SIGCONT)
+        return harmless
+    return True
 
 
 def is_download_method(process: int) -> bool:
     """Whether this is one of apt's programs that fetch and check, and change nothing installed."""
     try:
-        return os.readlink(f"/proc/{process}/exe").startswith("/usr/lib/apt/methods/")
+        return str(Path(f"/proc/{process}/exe").readlink()).startswith("/usr/lib/apt/methods/")
     except OSError:
         return False
 
@@ -740,9 +706,12 @@ class Helper:
         self._result = -1
         self._ending = False
         self._quiet_since = time.monotonic()
+        self._listener: socket.socket | None = None
 
     def serve(self, listener: socket.socket) -> None:
         """Answer requests and wait for the worker, in one thread."""
+        outlive_session(f"kvmwizard-{self._run_id}-root-helper", os.getpid())
+        self._listener = listener
         listener.setblocking(False)
         while self._running is not None or not self._over():
             waited_for: list[Any] = [listener, *self._clients]
@@ -751,8 +720,8 @@ class Helper:
             for ready in select.select(waited_for, [], [], 1.0)[0]:
                 if ready is listener:
                     self._welcome(listener)
-                elif ready is self._result:
-                    self._finish()
+                elif self._running is not None and ready is self._result:
+                    self._finish(self._running)
                 elif ready in self._clients:
                     self._hear(ready)
 
@@ -779,11 +748,13 @@ class Helper:
     def _hear(self, client: socket.socket) -> None:
         descriptors: list[int] = []
         try:
-            content, descriptors, cut = receive(client)
+            content, descriptors, flags, _ = socket.recv_fds(
+                client, MESSAGE_BYTES, 4, socket.MSG_CMSG_CLOEXEC
+            )
             if not content:
                 self._part(client)
                 return
-            require(not cut, "request", "too long")
+            require(not flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC), "request", "too long")
             self._answer(client, json.loads(content), descriptors)
         except Refused as refused:
             self._tell(client, {"refused": refused.code, "detail": refused.detail})
@@ -798,13 +769,15 @@ class Helper:
     def _answer(self, client: socket.socket, request: Json, descriptors: list[int]) -> None:
         verb = request["verb"]
         if verb == "hello":
+            if request.get("stay") is True:
+                outlive_session(f"kvmwizard-{self._run_id}-runner", peer(client)[0])
             self._tell(client, self._greeting())
         elif verb == "do":
             self._begin(client, request, descriptors)
         elif verb == "watch":
             step = self._steps.get(request["step"])
-            require(step is not None and step.attempt == request["attempt"], "unknown-step")
-            assert step is not None
+            if step is None or step.attempt != request["attempt"]:
+                raise Refused("unknown-step", str(request["step"]))
             step.watchers.append(client)
             self._tell_if_over(step)
         elif verb == "stop":
@@ -833,11 +806,14 @@ class Helper:
         require(self._running is None and not self._ending, "busy")
         done = self._steps.get(step_id)
         require(done is None or done.attempt < attempt, "done-already", step_id)
-        require(len(descriptors) == 2, "descriptors", str(len(descriptors)))
         for descriptor in descriptors:
             self._require_users_own(descriptor)
+        try:
+            log, progress = descriptors
+        except ValueError:
+            raise Refused("descriptors", str(len(descriptors))) from None
         step = Step(step_id, attempt)
-        self._fork(step, descriptors, None if program is None else program.encode())
+        self._fork(step, (log, progress), (program or "").encode())
         step.watchers.append(client)
         self._steps[step_id] = self._running = step
         self._tell(client, {"accepted": step_id})
@@ -850,26 +826,29 @@ class Helper:
         appending = flags & os.O_APPEND and flags & os.O_ACCMODE == os.O_WRONLY
         require(plain and bool(appending), "descriptors", "not a plain file of yours, open for appending")
 
-    def _fork(self, step: Step, descriptors: list[int], program: bytes | None) -> None:
+    def _fork(self, step: Step, descriptors: tuple[int, int], program: bytes) -> None:
         reading, writing = os.pipe()
         worker = os.fork()
         if worker == 0:
+            # Should the helper be killed, nothing of its may still seem to listen.
+            for kept in (self._listener, *self._clients):
+                if kept is not None:
+                    kept.close()
             work_and_leave(self._actions[step.step_id], descriptors, program, writing)
         os.close(writing)
         self._worker, self._result = worker, reading
 
-    def _finish(self) -> None:
+    def _finish(self, step: Step) -> None:
         """The worker has ended: with its outcome in the pipe, or killed."""
         with os.fdopen(self._result, "rb") as result:
             content = result.read()
         _, status = os.waitpid(self._worker, 0)
-        step, self._running = self._running, None
-        assert step is not None
         try:
             step.outcome = json.loads(content)
         except ValueError:
             detail = f"wait status {status}"
             step.outcome = {"returncode": None, "code": "killed", "detail": detail, "output": None}
+        self._running = None
         self._quiet_since = time.monotonic()
         self._tell_if_over(step)
 
@@ -889,7 +868,7 @@ class Helper:
 
 
 def work_and_leave(
-    actions: list[Json], descriptors: Sequence[int], program: bytes | None, result: int
+    actions: list[Json], descriptors: tuple[int, int], program: bytes, result: int
 ) -> NoReturn:
     """In the forked worker: carry the actions out, put the outcome into the pipe, and leave."""
     outcome: Json = {"returncode": None, "code": "killed", "detail": "", "output": None}
@@ -911,28 +890,12 @@ def peer(client: socket.socket) -> tuple[int, int, int]:
     return process, user, group
 
 
-def receive(client: socket.socket) -> tuple[bytes, list[int], bool]:
-    """One message and the descriptors that came with it, and whether anything of it was cut off."""
-    numbers = array.array("i")
-    space = socket.CMSG_SPACE(4 * numbers.itemsize)
-    content, extra, flags, _ = client.recvmsg(MESSAGE_BYTES, space, socket.MSG_CMSG_CLOEXEC)
-    for level, kind, value in extra:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            numbers.frombytes(value[: len(value) - len(value) % numbers.itemsize])
-    return content, list(numbers), bool(flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC))
-
-
 # Starting.
 
 
 def socket_path(user: int, run_id: str) -> str:
     """Where the helper of this user's run listens."""
     return f"{RUNTIME_DIRECTORY}/{user}-{run_id}.socket"
-
-
-def invoking_user() -> int:
-    """Who called sudo, which alone sets this variable here; root where root called without sudo."""
-    return int(os.environ.get("SUDO_UID", "0"))
 
 
 def listen(user: int, run_id: str) -> socket.socket | None:
@@ -945,7 +908,7 @@ def listen(user: int, run_id: str) -> socket.socket | None:
         except FileNotFoundError:
             pass
         except ConnectionRefusedError:
-            os.unlink(path)
+            Path(path).unlink()
         else:
             return None
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -958,7 +921,7 @@ def listen(user: int, run_id: str) -> socket.socket | None:
 
 
 def leave_terminal() -> bool:
-    """Become a process of no terminal and no session of anybody's; True in that process, False in the first."""
+    """Become a process of no terminal and nobody's session; True in that process, False in the first."""
     reading, writing = os.pipe()
     if os.fork() > 0:
         os.close(writing)
@@ -975,6 +938,21 @@ def leave_terminal() -> bool:
     return True
 
 
+def outlive_session(name: str, process: int) -> None:
+    """Move a process out of its login session into a scope of the system's, as systemd-run --scope does.
+
+    Where logind ends what a session leaves behind (logind.conf(5), KillUserProcesses), only that
+    helps. Without systemd there is nothing to do, and where it fails, nothing is lost but that.
+    """
+    manager = "org.freedesktop.systemd1"
+    argv = ["/usr/bin/busctl", "call", manager, "/org/freedesktop/systemd1", f"{manager}.Manager"]
+    argv += ["StartTransientUnit", "ssa(sv)a(sa(sv))", f"{name}-{process}.scope", "fail"]
+    argv += ["1", "PIDs", "au", "1", str(process), "0"]
+    if Path("/run/systemd/system").is_dir():
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            subprocess.run(argv, env=ENVIRONMENT, capture_output=True, timeout=GRACE_SECONDS, check=False)
+
+
 def clean_surroundings() -> None:
     """Nothing of the caller's but the user's number counts: environment, folder, file mode mask, signals."""
     os.environ.clear()
@@ -982,7 +960,8 @@ def clean_surroundings() -> None:
     os.chdir("/")
     os.umask(0o022)
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_IGN if number in (signal.SIGHUP, signal.SIGPIPE) else signal.SIG_DFL)
+        ignored = number in (signal.SIGHUP, signal.SIGPIPE)
+        signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
     # The progress descriptor is taken, so that nothing of ours ever gets its number.
     while os.open("/dev/null", os.O_RDWR) < PROGRESS_DESCRIPTOR:
         pass
@@ -993,8 +972,9 @@ def main() -> int:
     try:
         plan_digest, run_id = sys.argv[1:]
         require(os.geteuid() == 0, "not-root")
-        require(matches(RUN_ID.pattern, run_id) and matches(SHA256.pattern, plan_digest), "arguments")
-        user = invoking_user()
+        require(matches(RUN_ID, run_id) and matches(SHA256, plan_digest), "arguments")
+        # sudo alone sets this variable here; root that calls without sudo is itself the user.
+        user = int(os.environ.get("SUDO_UID", "0"))
         clean_surroundings()
         content = sys.stdin.buffer.read(PLAN_BYTES)
         steps = checked_steps(content, plan_digest)
@@ -1008,7 +988,7 @@ def main() -> int:
         try:
             Helper(steps, plan_digest, run_id, user).serve(listener)
         finally:
-            os.unlink(socket_path(user, run_id))
+            Path(socket_path(user, run_id)).unlink(missing_ok=True)
         return 0
     sys.stdout.write(json.dumps({"listening": socket_path(user, run_id)}) + "\n")
     return 0

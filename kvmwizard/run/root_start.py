@@ -133,9 +133,6 @@ def _run(argv: Sequence[str], plan: Plan, seconds: float) -> _Ended:
     except OSError as error:
         return _Ended(1, "", str(error))
     errors: list[bytes] = []
-    assert process.stdin is not None
-    assert process.stdout is not None
-    assert process.stderr is not None
     threads = (
         threading.Thread(target=_feed, args=(process.stdin, payload(plan)), daemon=True),
         threading.Thread(target=_pass_on, args=(process.stderr, errors), daemon=True),
@@ -144,7 +141,7 @@ def _run(argv: Sequence[str], plan: Plan, seconds: float) -> _Ended:
     for thread in (*threads, killer):
         thread.start()
     try:
-        output = process.stdout.read()
+        output = process.stdout.read() if process.stdout is not None else b""
         returncode = process.wait()
     except KeyboardInterrupt:
         # sudo got the same key, and ends too.
@@ -174,8 +171,8 @@ def _started(ended: _Ended) -> RootHelperRefused | None:
     if "refused" in answer:
         return RootHelperRefused(
             say(
-                "The root helper refused the plan ({code}: {detail}). Make a new plan. If that is refused too, "
-                "write it as a script with kvmwizard plan --format sh, read it, and run it as root.",
+                "The root helper refused the plan ({code}: {detail}). Make a new plan. If that is refused "
+                "too, write it as a script with kvmwizard plan --format sh, read it, and run it as root.",
                 code=answer["refused"],
                 detail=answer.get("detail") or "-",
             )

@@ -17,7 +17,6 @@ import traceback
 from pathlib import Path
 
 from kvmwizard.host.guest import parse_guest_output
-from kvmwizard.host.reading import Unknown
 from kvmwizard.paths import cannot_write
 from kvmwizard.plan.conditions import changes_between, evidence, holds
 from kvmwizard.plan.model import Condition, GuestRanAs, PackageListsFresh, Step, plan_digest
@@ -311,7 +310,7 @@ class Runner:
         if self._helper is not None:
             self._helper.close()
         try:
-            self._helper = self._new_connection()
+            self._helper = RootClient.connect(self._run_id, self._digest, stay=True)
         except HelperGone:
             self._helper = None
 
@@ -361,7 +360,7 @@ def observe_after(condition: Condition, outcome: Outcome | None) -> str:
         run = parse_guest_output(outcome.output)
     except ValueError:
         return observe(condition)
-    return ObservedGuest(ran=not isinstance(run, Unknown) and run.ran).model_dump_json()
+    return ObservedGuest(ran=run.ran).model_dump_json()
 
 
 def refreshes_lists(step: Step) -> bool:
