@@ -1,0 +1,146 @@
+"""Directories that may hold state, and files that get there whole."""
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kvmwizard.paths import (
+    DirectoryRefused,
+    private_directory,
+    remove_unfinished,
+    state_directory,
+    trusted_directory,
+    write_atomically,
+)
+
+AS_ROOT = os.geteuid() == 0
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(DirectoryRefused) as refused:
+        private_directory(path)
+    return refused.value.words.english
+
+
+def test_the_state_directory_is_where_the_base_directories_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "/home/alice")
+    assert state_directory() == Path("/home/alice/.local/state/kvmwizard")
+    monkeypatch.setenv("XDG_STATE_HOME", "/var/alice")
+    assert state_directory() == Path("/var/alice/kvmwizard")
+
+
+def test_the_chosen_state_directory_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert state_directory(Path("state")) == tmp_path / "state"
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077, 0o777])
+def test_a_missing_directory_is_made_private(tmp_path: Path, umask: int) -> None:
+    (tmp_path / "above").mkdir()
+    before = os.umask(umask)
+    try:
+        directory = private_directory(tmp_path / "above" / "state")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+
+
+def test_an_existing_directory_keeps_its_mode(tmp_path: Path) -> None:
+    directory = tmp_path / "state"
+    directory.mkdir()
+    directory.chmod(0o755)
+    assert private_directory(directory) == directory
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o755
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o1777])
+def test_a_directory_that_others_may_write_is_refused(tmp_path: Path, mode: int) -> None:
+    tmp_path.chmod(mode)
+    assert "Other users may write" in refusal(tmp_path)
+
+
+def test_a_link_is_refused_even_to_a_good_directory(tmp_path: Path) -> None:
+    (tmp_path / "good").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to("good")
+    assert "symbolic link" in refusal(tmp_path / "link")
+    (tmp_path / "nowhere").symlink_to("absent")
+    assert "symbolic link" in refusal(tmp_path / "nowhere")
+
+
+def test_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "Not a directory" in refusal(tmp_path / "file")
+    assert "Not a directory" in refusal(tmp_path / "file" / "state")
+
+
+def test_only_looking_makes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(DirectoryRefused):
+        trusted_directory(tmp_path / "state")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(AS_ROOT, reason="root may write to every directory")
+def test_a_directory_that_is_not_writable_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    assert "not writable" in refusal(tmp_path)
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root can give a directory to someone else")
+def test_someone_elses_directory_is_refused(tmp_path: Path) -> None:
+    os.chown(tmp_path, 65534, 65534)
+    assert "belongs to the user with id 65534" in refusal(tmp_path)
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="it is root who must not trust others' directories")
+def test_a_directory_inside_someone_elses_is_refused(tmp_path: Path) -> None:
+    os.chown(tmp_path, 65534, 65534)
+    assert "root must not trust" in refusal(tmp_path / "state")
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o644, 0o444])
+def test_a_file_has_its_mode_and_content(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "file"
+    for content in (b"first", b"", b"\x00" * 100_000):
+        write_atomically(path, content, mode)
+        assert path.read_bytes() == content
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_bytes(b"kept")
+    path = tmp_path / "link"
+    path.symlink_to(target)
+    write_atomically(path, b"new")
+    assert target.read_bytes() == b"kept"
+    assert not path.is_symlink()
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from kvmwizard.paths import write_atomically
+print("writing", flush=True)
+for number in range(1_000_000):
+    write_atomically(Path(sys.argv[1]), str(number).encode().rjust(300_000))
+"""
+
+
+def test_a_killed_writer_leaves_the_file_whole(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"old".rjust(300_000))
+    for _ in range(5):
+        with subprocess.Popen([sys.executable, "-c", WRITER, path], stdout=subprocess.PIPE) as writer:
+            assert writer.stdout is not None
+            writer.stdout.readline()
+            writer.stdout.close()
+            writer.kill()
+        assert len(path.read_bytes()) == 300_000
+    remove_unfinished(path)
+    assert list(tmp_path.iterdir()) == [path]
