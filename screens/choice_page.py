@@ -2,6 +2,9 @@
 
 import asyncio
 from abc import abstractmethod
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
 
 from kvmwizard.answers import AnswerModel, answer_problems
 from kvmwizard.host.facts import Facts
@@ -14,6 +17,10 @@ from screens.widgets.entry_list import EntryList
 
 class ChoicePage(Page):
     """A page with an answer."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("e", "explain", _("Explain"), tooltip=_("Read all about the selected line")),
+    ]
 
     @abstractmethod
     def current(self) -> AnswerModel | None:
@@ -58,6 +65,12 @@ class ChoicePage(Page):
             super().press(entry)
         else:
             self.post_message(self.Edited(answer))
+
+    def action_explain(self) -> None:
+        """Space chooses here, so reading has a key of its own."""
+        selected = self.query_one(EntryList).selected
+        if selected is not None:
+            self.explain_all(selected)
 
     async def action_next(self) -> None:
         """Take the choice that the cursor is on, keep the answer, and go on if this machine can do it."""

@@ -53,6 +53,10 @@ class Question(ModalScreen[bool]):
     def _pressed(self) -> None:
         self.action_answer()
 
+    def press_label(self) -> str:
+        """Space answers too."""
+        return _("Answer")
+
     def action_answer(self) -> None:
         """Answer as the cursor says."""
         selected = self.query_one(EntryList).selected

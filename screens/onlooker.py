@@ -57,6 +57,10 @@ class OnlookerScreen(Screen[None]):
         event.stop()
         self.action_choose()
 
+    def press_label(self) -> str:
+        """Space chooses too."""
+        return _("Choose")
+
     def action_choose(self) -> None:
         """Do what the cursor is on."""
         selected = self.query_one(EntryList).selected

@@ -133,11 +133,14 @@ class Page(Screen[None]):
 
     def press(self, entry: Entry) -> None:
         """Space on an entry: by default, all of its explanation on a screen of its own."""
+        self.explain_all(entry)
+
+    def explain_all(self, entry: Entry) -> None:
+        """All of an entry's explanation on a screen of its own."""
         from screens.dialogs import TextScreen  # noqa: PLC0415  -- first used long after the first frame
 
-        self.app.push_screen(
-            TextScreen(entry.title, tuple((part.label, part.text) for part in entry.explanation))
-        )
+        paragraphs = tuple((part.label, part.text) for part in entry.explanation)
+        self.app.push_screen(TextScreen(entry.title, paragraphs))
 
     def action_back(self) -> None:
         """Go back a page; no answer is lost."""

@@ -12,6 +12,7 @@ from textual.widget import Widget
 
 from kvmwizard.host.gather import gather
 from kvmwizard.host.host import Host
+from kvmwizard.plan.model import Plan
 from kvmwizard.proof.choose import chosen_qemu
 from kvmwizard.proof.model import Proof, ProofLevel
 from kvmwizard.proof.prove import prove
@@ -20,6 +21,7 @@ from kvmwizard.run.store import RunStore
 from kvmwizard.words import Words, _
 from screens.hardware import OUTCOME_SIGNS
 from screens.state import WizardState
+from screens.review import note_entry
 from screens.undoing import UndoingPage
 from screens.widgets.entries import Entry, Part, Sign
 from screens.widgets.entry_list import EntryList
@@ -52,14 +54,17 @@ class ProofPage(UndoingPage):
     class Proved(Message):
         """All levels are finished."""
 
-        def __init__(self, proof: Proof) -> None:
+        def __init__(self, proof: Proof, notes: tuple[Words, ...]) -> None:
             super().__init__()
             self.proof = proof
+            self.notes = notes
 
     def __init__(self, state: WizardState) -> None:
         super().__init__(state)
         self._levels: tuple[ProofLevel, ...] = ()
         self._proof: Proof | None = None
+        self._notes: tuple[Words, ...] = ()
+        """What is left for the person to do, as logging in again."""
         self._waiting: Words | None = None
         self._cancelled = threading.Event()
 
@@ -87,28 +92,26 @@ class ProofPage(UndoingPage):
     def _prove(self) -> None:
         facts = gather(self.state.host or Host())
         answers = self.state.session.answers
+        plan = self._plan()
         proof = prove(
             chosen_qemu(facts, answers),
             answers.access.user if answers.access is not None else facts.users.person,
             lambda words: self._tell(self.Waiting(words)),
             self._cancelled,
-            expected_kernel=self._expected_kernel(),
+            expected_kernel=plan.kernel_release if plan is not None else None,
             on_level=lambda level: self._tell(self.LevelDone(level)),
         )
-        self._tell(self.Proved(proof))
+        self._tell(self.Proved(proof, plan.notes if plan is not None else ()))
 
     def _tell(self, message: Message) -> None:
         if not self._cancelled.is_set():
             self.post_message(message)
 
-    def _expected_kernel(self) -> str | None:
+    def _plan(self) -> Plan | None:
+        """What was carried out; None where the proof came without a run."""
         run_id = self.state.session.run_id
         try:
-            return (
-                RunStore(self.state.state_directory).plan(run_id).kernel_release
-                if run_id is not None
-                else None
-            )
+            return RunStore(self.state.state_directory).plan(run_id) if run_id is not None else None
         except RunRefused:
             return None
 
@@ -124,7 +127,7 @@ class ProofPage(UndoingPage):
 
     @on(Proved)
     def _was_proved(self, event: Proved) -> None:
-        self._proof = self.state.proof = event.proof
+        self._proof, self._notes = event.proof, event.notes
         self._waiting = None
         self.refresh_bindings()
         self.state_changed("command" if event.proof.good else None)
@@ -140,11 +143,13 @@ class ProofPage(UndoingPage):
         )
 
     def entries(self) -> tuple[Entry, ...]:
-        """The levels, then how to start a guest."""
+        """The levels, how to start a guest, and what is left to do."""
         levels = tuple(map(level_entry, self._levels))
-        if self._proof is None or not self._proof.command_line:
+        if self._proof is None:
             return levels
-        return (*levels, command_entry(self._proof))
+        command = (command_entry(self._proof),) if self._proof.command_line else ()
+        notes = tuple(note_entry(index, note) for index, note in enumerate(self._notes))
+        return (*levels, *command, *notes)
 
     def next_label(self) -> str:
         """There is no page after the last."""
@@ -193,14 +198,10 @@ def command_entry(proof: Proof) -> Entry:
     return Entry(
         id="command",
         sign=Sign.NONE,
-        title=_("Start a guest with"),
-        detail=command,
+        title=_("Start a guest: {command}", command=command),
+        whole=True,
         explanation=(
             Part(_("Command"), command),
             Part(_("Disk"), _("Make one first: {command}", command="qemu-img create -f qcow2 disk.img 20G")),
-            Part(
-                _("Groups"),
-                _("{user} is let in at once; a new group counts from the next login on.", user=proof.user),
-            ),
         ),
     )

@@ -79,12 +79,7 @@ class ReviewPage(Page):
             return ()
         plan, evidence = self._review.plan, self._review.evidence
         steps = tuple(step_entry(step, evidence.get(step.id)) for step in plan.steps)
-        notes = tuple(
-            Entry(
-                f"note.{index}", Sign.WARNED, _("Note"), str(note), explanation=(Part(_("Note"), str(note)),)
-            )
-            for index, note in enumerate(plan.notes)
-        )
+        notes = tuple(note_entry(index, note) for index, note in enumerate(plan.notes))
         return (*steps, *notes, digest_entry(plan))
 
     def next_label(self) -> str:
@@ -148,14 +143,21 @@ def step_shell(step: Step) -> tuple[str, ...]:
     return tuple(text for action in step.actions for text in shell_lines(action))
 
 
+def note_entry(index: int, note: Words) -> Entry:
+    """Something that the person should know."""
+    return Entry(
+        f"note.{index}", Sign.WARNED, str(note), explanation=(Part(_("Note"), str(note)),), whole=True
+    )
+
+
 def digest_entry(plan: Plan) -> Entry:
     """The digest that root insists on."""
     digest = plan_digest(plan)
     return Entry(
         id="digest",
         sign=Sign.NONE,
-        title=_("The plan's digest"),
-        detail=digest,
+        title=_("The plan's digest: {digest}", digest=digest),
+        whole=True,
         explanation=(
             Part(_("SHA-256"), digest),
             Part(_("Why"), _("What runs as root refuses every plan but the one with this digest.")),

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from kvmwizard.run.model import RunState, RunStatus, StepProgress, StepState, StepStatus
+from kvmwizard.plan.model import Step
+from kvmwizard.run.model import RunState, StepProgress, StepState, StepStatus
 from kvmwizard.run.store import RunStore
 from kvmwizard.words import _
 from screens.log_tail import LogTail
@@ -80,33 +81,29 @@ def steps_ended(state: RunState) -> int:
 
 def step_entries(sight: RunSight, signs: Signs, now: float) -> tuple[Entry, ...]:
     """The steps as lines; `now` in seconds since the epoch."""
-    plan = sight.state.plan
-    alive = sight.state.status is RunStatus.RUNNING
     return tuple(
         Entry(
             id=step.id,
             sign=STATUS_SIGNS[state.status],
             title=str(step.title),
             detail=step_detail(state, sight.progress.get(step.id), signs),
-            aside=step_aside(state, step.root, step.seconds, sight.progress.get(step.id), now)
-            if alive or state.ended
-            else _("root")
-            if step.root
-            else "",
+            aside=step_aside(step, state, sight.progress.get(step.id), now),
             explanation=step_explanation(state, sight.progress.get(step.id)),
         )
-        for step in plan.steps
+        for step in sight.state.plan.steps
         for state in (sight.state.steps[step.id],)
     )
 
 
 def step_detail(state: StepState, progress: StepProgress | None, signs: Signs) -> str:
-    """The evidence or the failure; a bar while it is under way."""
+    """A bar or a word; the evidence and the failure are told in full below the list."""
     if state.status is StepStatus.RUNNING:
         if progress is not None and progress.fraction is not None:
             return progress_bar(progress.fraction, signs)
         return str(progress.words) if progress is not None else _("under way")
-    return str(state.words) if state.words is not None else ""
+    if state.status is StepStatus.SKIPPED:
+        return _("already so")
+    return _("failed") if state.status is StepStatus.FAILED else ""
 
 
 def progress_bar(fraction: float, signs: Signs) -> str:
@@ -116,22 +113,17 @@ def progress_bar(fraction: float, signs: Signs) -> str:
     return f"{signs.bar_full * full}{signs.bar_empty * (BAR_CELLS - full)} {part:>4.0%}"
 
 
-def step_aside(
-    state: StepState, root: bool, expected: float, progress: StepProgress | None, now: float
-) -> str:
+def step_aside(step: Step, state: StepState, progress: StepProgress | None, now: float) -> str:
     """How long it took, or how long it may still take; who does it, while it waits."""
     if state.status is StepStatus.WAITING or state.started is None:
-        return _("root") if root and state.status is StepStatus.WAITING else ""
+        return _("root") if step.root and state.status is StepStatus.WAITING else ""
     if state.ended is not None:
         return clock(state.ended - state.started)
     elapsed = now - state.started
     fraction = progress.fraction if progress is not None else None
-    left = (
-        elapsed * (1 - fraction) / fraction if fraction and elapsed > SETTLING_SECONDS else expected - elapsed
-    )
-    if left > 0:
-        return _("{elapsed}, {left} left", elapsed=clock(elapsed), left=clock(left))
-    return clock(elapsed)
+    settled = fraction if elapsed > SETTLING_SECONDS else None
+    left = elapsed * (1 - settled) / settled if settled else step.seconds - elapsed
+    return _("{left} left", left=clock(left)) if left >= 1 else clock(elapsed)
 
 
 def step_explanation(state: StepState, progress: StepProgress | None) -> tuple[Part, ...]:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:  # the engine's parts are read in after the first frame
     from kvmwizard.host.host import Host
     from kvmwizard.packages.offers import KernelOffer, PackageOffer
     from kvmwizard.plan.model import Plan
-    from kvmwizard.proof.model import Proof
 
 ANSWER_FIELDS: dict[type[AnswerModel], str] = {
     WelcomeAnswer: "welcome",
@@ -72,7 +71,6 @@ class WizardState:
         self.host = host
         self.machine: Machine | None = None
         self.offers: Offers | None = None
-        self.proof: Proof | None = None
         self.watching_only = False
         """Another wizard holds the session: look on, change nothing."""
 

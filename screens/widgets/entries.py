@@ -46,3 +46,5 @@ class Entry:
     aside: str = ""
     """Short, at the right edge."""
     explanation: tuple[Part, ...] = field(default=())
+    whole: bool = False
+    """The title takes the whole line, and bears no part in the columns' widths."""

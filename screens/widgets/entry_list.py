@@ -19,6 +19,9 @@ from screens.widgets.painted import BLANK, changed_width, fitted
 LEAST_DETAIL = 12
 """Cells below which the middle column is left out."""
 
+ROOMY = 50
+"""Cells of titles and details together from which details get two fifths."""
+
 
 class EntryList(ScrollView, can_focus=True):
     """Entries under each other, one of them selected."""
@@ -165,11 +168,14 @@ class EntryList(ScrollView, can_focus=True):
         title = cursor if selected else self.get_component_rich_style("entry--title", partial=True)
         sign = self.get_component_rich_style(f"entry--{entry.sign.value}", partial=True)
         detail = self.get_component_rich_style("entry--detail", partial=True)
+        title_width = columns.whole if entry.whole else columns.title
         cells = [
             Segment(signs.cursor if selected else " ", cursor),
             Segment(set_cell_size(entry.sign.text(signs), columns.sign), sign),
-            Segment(fitted(f" {entry.title}", columns.title + 1, signs.more), title),
+            Segment(fitted(f" {entry.title}", title_width + 1, signs.more), title),
         ]
+        if entry.whole:
+            return Strip(cells)
         if columns.detail:
             cells.append(Segment("  " + fitted(entry.detail, columns.detail, signs.more), detail))
         if columns.aside:
@@ -182,14 +188,17 @@ class Columns:
 
     def __init__(self, entries: tuple[Entry, ...], width: int, signs: Signs) -> None:
         self.sign = max((cell_len(entry.sign.text(signs)) for entry in entries), default=0)
-        room = max(width - 1 - self.sign - 1, 1)
-        titles = max((cell_len(entry.title) for entry in entries), default=0)
-        details = max((cell_len(entry.detail) for entry in entries), default=0)
-        asides = max((cell_len(entry.aside) for entry in entries), default=0)
-        self.title = min(titles, room)
-        room -= self.title
-        self.aside = asides if asides and room >= asides + 2 else 0
+        self.whole = max(width - 1 - self.sign - 1, 1)
+        rows = [entry for entry in entries if not entry.whole]
+        titles = max((cell_len(entry.title) for entry in rows), default=0)
+        details = max((cell_len(entry.detail) for entry in rows), default=0)
+        asides = max((cell_len(entry.aside) for entry in rows), default=0)
+        room = self.whole
+        self.aside = asides if asides and room >= asides + 2 + LEAST_DETAIL else 0
         room -= self.aside + 2 if self.aside else 0
+        least = min(details, LEAST_DETAIL if room < ROOMY else room * 2 // 5)
+        self.title = min(titles, room - least - 2 if details and room - least - 2 >= LEAST_DETAIL else room)
+        room -= self.title
         self.detail = room - 2 if details and room - 2 >= min(LEAST_DETAIL, details) else 0
-        if not self.detail and self.aside:
+        if not self.detail:
             self.title += room

@@ -20,6 +20,9 @@ from screens.widgets.painted import PaintedLines, fitted, line
 CLOSING_ACTIONS = ("back", "next", "quit", "help")
 """The actions whose keys stand at the right end of the line, in this order."""
 
+LEAVING_ORDER = ("quit", "back", "help")
+"""The order in which these give way where there is no room: Enter stays to the last."""
+
 WIDE_GAP = 3
 NARROW_GAP = 2
 
@@ -143,8 +146,9 @@ class KeyLine(PaintedLines):
         gap = WIDE_GAP if _width([*left, *right], self.signs, WIDE_GAP) <= width else NARROW_GAP
         while left and _width([*left, *right], self.signs, gap) > width:
             left.pop(0 if left[0].binding.key_display == "up_down" else -1)
-        while len(right) > 1 and _width(right, self.signs, gap) > width:
-            right.pop(0)
+        for action in LEAVING_ORDER:
+            if _width(right, self.signs, gap) > width:
+                right = [active for active in right if active.binding.action != action]
         self._zones = []
         parts = [Segment(" ")]
         for active in left:
