@@ -166,7 +166,7 @@ class WizardApp(App[int]):
         try:
             await asyncio.to_thread(self.state.store.save, session)
         except SessionRefused as refused:
-            self._complain(refused.words)
+            self.state.notice = refused.words
 
     @property
     def current_page(self) -> Page | None:
@@ -180,11 +180,6 @@ class WizardApp(App[int]):
         page = self.current_page
         if page is not None and page.is_mounted:
             page.state_changed()
-
-    def _complain(self, words: Words) -> None:
-        page = self.current_page
-        if page is not None and page.is_mounted:
-            page.show_notice(str(words))
 
     def action_help(self) -> None:
         """What the keys do."""

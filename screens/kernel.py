@@ -44,22 +44,22 @@ class KernelPage(ChoicePage):
         offered = self._offered()
         if offered is None:
             return ()
+        what = _(
+            "Installs {package}. The running kernel stays and can be started as before.",
+            package=offered.package,
+        )
+        parts = [Part(_("What"), what)]
+        offer = self.state.offers.kernel if self.state.offers is not None else None
+        if offer is not None and not offer.newer_than_running:
+            parts.append(Part(_("Note"), _("It is not newer than the kernel that runs now.")))
+        parts.append(Part(_("After"), _("The new kernel runs after the next restart of this machine.")))
         return (
             Entry(
                 id="distribution",
                 sign=Sign.UNCHOSEN if keeps else Sign.CHOSEN,
                 title=_("The distribution's newest"),
                 detail=f"{offered.package} {offered.version}",
-                explanation=(
-                    Part(
-                        _("What"),
-                        _(
-                            "Installs {package}. The running kernel stays and can be started as before.",
-                            package=offered.package,
-                        ),
-                    ),
-                    Part(_("After"), _("The new kernel runs after the next restart of this machine.")),
-                ),
+                explanation=tuple(parts),
             ),
         )
 

@@ -20,8 +20,8 @@ from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.store import RunStore
 from kvmwizard.words import Words, _
 from screens.hardware import OUTCOME_SIGNS
-from screens.state import WizardState
 from screens.review import note_entry
+from screens.state import WizardState
 from screens.undoing import UndoingPage
 from screens.widgets.entries import Entry, Part, Sign
 from screens.widgets.entry_list import EntryList
