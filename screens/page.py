@@ -95,12 +95,13 @@ class Page(Screen[None]):
 
     def on_mount(self) -> None:
         """Fill the page; what must be said about the session is said here first."""
-        self.state_changed(self.first_selected())
+        self.state_changed()
 
     def refresh_entries(self, select: str | None = None) -> None:
         """Show the list as the state is now."""
         for entries in self.query(EntryList):
-            entries.show_entries(self.entries(), select)
+            first = None if entries.entries else self.first_selected()
+            entries.show_entries(self.entries(), select or first)
             if entries.selected is not None:
                 self.explain(entries.selected)
 
