@@ -20,13 +20,15 @@ INTEL_VMX_OUTSIDE_SMX = 1 << 2
 AMD_SVM_DISABLED = 1 << 4
 REGISTER_BYTES = 8
 LOG_DISABLED = re.compile(
-    r"disabled by bios|not enabled \(by BIOS\)|disable TXT in the BIOS or activate TXT", re.IGNORECASE
+    r"disabled (?:by bios|\(by bios\))|not enabled \(by bios\)|disable TXT in the BIOS or activate TXT",
+    re.IGNORECASE,
 )
 """The kernel's words for a locked extension.
 
-`kvm: disabled by bios` until 5.19 (arch/x86/kvm/x86.c), `kvm: support for 'kvm_intel'
-disabled by bios` in 6.1, `x86/cpu: VMX (outside TXT) disabled by BIOS` (arch/x86/kernel/cpu/
-feat_ctl.c), `VMX not enabled (by BIOS) in MSR_IA32_FEAT_CTL on CPU 0` in 6.12 (vmx.c).
+`kvm: disabled by bios` until 5.19 and `kvm: support for 'kvm_intel' disabled by bios`
+in 6.1 (arch/x86/kvm/x86.c); `x86/cpu: VMX (outside TXT) disabled by BIOS`
+(arch/x86/kernel/cpu/feat_ctl.c); in 6.12 `VMX not enabled (by BIOS) in MSR_IA32_FEAT_CTL
+on CPU 0` (vmx.c) and `SVM disabled (by BIOS) in MSR_VM_CR` (arch/x86/kernel/cpu/amd.c).
 """
 LOG_SUBJECT = re.compile(r"\b(?:kvm|kvm_intel|kvm_amd|VMX|SVM)\b")
 EFI_DIRECTORY = "/sys/firmware/efi"

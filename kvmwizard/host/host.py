@@ -240,14 +240,22 @@ def _refuse_unreadable(root: Path) -> None:
     try:
         next(root.iterdir(), None)
     except FileNotFoundError as error:
-        raise HostRefused(say("There is no directory {path}.", path=str(root))) from error
+        raise HostRefused(
+            say(
+                "There is no directory {path}. Give the root directory of a recorded machine.", path=str(root)
+            )
+        ) from error
     except NotADirectoryError as error:
         raise HostRefused(
             say("{path} is not a directory. Give the root directory of a recorded machine.", path=str(root))
         ) from error
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise HostRefused(
-            say("{path} cannot be read: {problem}.", path=str(root), problem=str(error))
+            say(
+                "{path} cannot be read: {problem}. Give a directory that you may read.",
+                path=str(root),
+                problem=error.strerror or str(error),
+            )
         ) from error
 
 

@@ -106,7 +106,10 @@ def _free(host: Host, directory: Path) -> Reading[int]:
             found = os.statvfs(each)
         except FileNotFoundError:
             continue
-        except (OSError, ValueError) as error:
-            return Unknown(unknown=UnknownReason.NOT_READABLE, detail=f"{each}: {error}")
+        except OSError as error:
+            reason = UnknownReason.NOT_READABLE
+            if isinstance(error, PermissionError):
+                reason = UnknownReason.NOT_PERMITTED
+            return Unknown(unknown=reason, detail=f"{each}: {error.strerror}")
         return found.f_bavail * found.f_frsize
     return not_shown(str(directory))

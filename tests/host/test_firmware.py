@@ -71,6 +71,8 @@ def test_the_registers_of_every_processor(
         "x86/cpu: VMX (outside TXT) disabled by BIOS",
         "VMX not enabled (by BIOS) in MSR_IA32_FEAT_CTL on CPU 3",
         "kvm: support for 'kvm_amd' disabled by bios",
+        "SVM disabled (by BIOS) in MSR_VM_CR",
+        "kvm_amd: SVM disabled (by BIOS) in MSR_VM_CR on CPU 3",
     ],
 )
 def test_the_words_of_every_kernel(tmp_path: Path, line: str) -> None:
@@ -80,7 +82,14 @@ def test_the_words_of_every_kernel(tmp_path: Path, line: str) -> None:
     assert firmware.virtualization_source == "kernel-log"
 
 
-@pytest.mark.parametrize("line", ["ata1: disabled by bios", "kvm: no hardware support", "TPM off"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ata1: disabled by bios",
+        "Local APIC disabled by BIOS -- you can enable it",
+        "kvm: no hardware support",
+    ],
+)
 def test_other_words_say_nothing_of_it(tmp_path: Path, line: str) -> None:
     firmware = _read(make_host(tmp_path, {"/proc/cpuinfo": INTEL}), (line,))
     assert isinstance(firmware.virtualization, Unknown)
