@@ -1,5 +1,6 @@
 """The command line's beginning, which imports next to nothing: see `kvmwizard.commands`."""
 
+import gc
 import sys
 from collections.abc import Sequence
 
@@ -16,6 +17,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Scripts ask for this often: answered before anything is imported.
         sys.stdout.write(f"kvmwizard {__version__}\n")
         return 0
+    # What is imported stays to the end, so looking through it for garbage again and again is in vain:
+    # a tenth of a start. `run_command_line` turns the collector on again.
+    gc.disable()
     from kvmwizard.commands.entry import run_command_line  # noqa: PLC0415  -- costs a tenth of a second
 
     return run_command_line(words)

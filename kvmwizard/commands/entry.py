@@ -1,5 +1,6 @@
 """From arguments to a command, and from whatever goes wrong to a sentence and an exit code."""
 
+import gc
 import importlib
 import sys
 from collections.abc import Sequence
@@ -38,6 +39,8 @@ def run_command_line(arguments: Sequence[str]) -> int:
 
 def _run_command(options: Options) -> ExitCode:
     module = importlib.import_module(f"kvmwizard.commands.{options.command}")
+    gc.freeze()
+    gc.enable()
     return cast("ExitCode", module.run(options))
 
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -44,3 +45,19 @@ def test_the_version_is_told_before_anything_is_imported() -> None:
 @pytest.mark.parametrize("words", [("check", "--json"), ("check",), ("plan", "--json"), ()], ids=" ".join)
 def test_commands_import_no_textual(words: tuple[str, ...]) -> None:
     assert not modules_after(*words) & {"textual", "screens", "asyncio", "qemu"}
+
+
+def test_a_command_runs_with_garbage_collection(tmp_path: Path) -> None:
+    program = """
+import gc, sys
+from kvmwizard import cli
+from kvmwizard.commands import status
+collecting = []
+status.run = lambda options: collecting.append(gc.isenabled()) or 0
+cli.main(["status", "--state-dir", sys.argv[1]])
+print(collecting)
+"""
+    process = subprocess.run(
+        [sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True
+    )
+    assert process.stdout == "[True]\n"
