@@ -132,6 +132,8 @@ def failure_words(step: Step, outcome: Outcome, log: Sequence[str], found: Words
             return words
     if outcome.code is not None:
         return _coded(outcome)
+    if outcome.returncode is not None and outcome.returncode < 0:
+        return _coded(Outcome(None, "killed", f"signal {-outcome.returncode}", None))
     if outcome.returncode:
         return say(
             "Its command ended with code {code}. It said last: {line}. The whole log: kvmwizard log {step}",

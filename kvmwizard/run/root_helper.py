@@ -298,16 +298,14 @@ def write_file(action: Json) -> None:
 def remove_file(action: Json) -> None:
     """Remove the file, where it is there."""
     parent, name = os.path.split(action["path"])
-    try:
+    with contextlib.suppress(FileNotFoundError):
         directory = open_directory(parent)
-    except FileNotFoundError:
-        return
-    try:
-        if require_plain_file(directory, name, action["path"]):
-            os.unlink(name, dir_fd=directory)
-            os.fsync(directory)
-    finally:
-        os.close(directory)
+        try:
+            if require_plain_file(directory, name, action["path"]):
+                os.unlink(name, dir_fd=directory)
+                os.fsync(directory)
+        finally:
+            os.close(directory)
 
 
 # The device. Its access list: include/uapi/linux/posix_acl_xattr.h and acl(5).
@@ -389,17 +387,12 @@ def grant_device_acl(action: Json) -> None:
 
 
 def revoke_device_acl(action: Json) -> None:
-    """Take the user's entry away; a device or user that is gone needs nothing."""
-    try:
-        with device(action["path"]) as path:
-            acl = read_acl(path)
-            if acl.pop((NAMED_USER, account(action["user"]).pw_uid), None) is not None:
-                write_acl(path, acl)
-    except FileNotFoundError:
-        return
-    except Refused as refused:
-        if refused.code != "user":
-            raise
+    """Take the user's entry away, where there is one; a device that is gone needs nothing."""
+    user = account(action["user"]).pw_uid
+    with contextlib.suppress(FileNotFoundError), device(action["path"]) as path:
+        acl = read_acl(path)
+        if acl.pop((NAMED_USER, user), None) is not None:
+            write_acl(path, acl)
 
 
 # People
@@ -567,10 +560,11 @@ class Work:
     def _wait(self, process: subprocess.Popen[bytes], seconds: float, careful: bool) -> int:
         """Wait for the end; on a stop or after `seconds` bring it about, but never amid dpkg's work."""
         deadline = time.monotonic() + seconds
+        before = package_database()
         while process.poll() is None:
             time.sleep(LOOK_SECONDS)
             wanted = self.stopping or time.monotonic() > deadline
-            if wanted and (not careful or end_before_dpkg(process.pid)):
+            if wanted and (not careful or end_before_dpkg(process.pid, before)):
                 end_group(process)
                 raise Refused("stopped" if self.stopping else "timed-out", f"{seconds:.0f}")
         return process.returncode
@@ -629,21 +623,30 @@ def status_fields(process: int) -> list[str]:
     return text.rpartition(")")[2].split()
 
 
-def end_before_dpkg(package_manager: int) -> bool:
+def package_database() -> list[int]:
+    """When dpkg last wrote down what it did; it does so before and after every package."""
+    places = [Path("/var/lib/dpkg/status"), Path("/var/lib/dpkg/updates")]
+    return [place.stat().st_mtime_ns for place in places if place.exists()]
+
+
+def end_before_dpkg(package_manager: int, database: list[int]) -> bool:
     """End a package operation that only waits or downloads yet; False where dpkg may have begun.
 
     It is held still while that is looked at, and is told to end before it is
     let go on, so that dpkg cannot begin in between.
     """
-    if program_name(package_manager) == "dpkg":
-        return False
     with contextlib.suppress(ProcessLookupError):
         os.kill(package_manager, signal.SIGSTOP)
         time.sleep(LOOK_SECONDS)
+        waits = lock_holder("/var/lib/dpkg/lock-frontend") != package_manager
         processes = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
         children = [each for each in processes if status_fields(each)[1:2] == [str(package_manager)]]
-        still = status_fields(package_manager)[:1] == ["T"]
-        harmless = still and all(is_download_method(child) for child in children)
+        harmless = (
+            status_fields(package_manager)[:1] == ["T"]
+            and program_name(package_manager) != "dpkg"
+            and all(is_download_method(child) for child in children)
+            and (waits or package_database() == database)
+        )
         if harmless:
             os.kill(package_manager, signal.SIGTERM)
         os.kill(package_manager, signal.SIGCONT)
