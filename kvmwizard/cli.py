@@ -20,6 +20,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # What is imported stays to the end, so looking through it for garbage again and again is in vain:
     # a tenth of a start. `run_command_line` turns the collector on again.
     gc.disable()
-    from kvmwizard.commands.entry import run_command_line  # noqa: PLC0415  -- costs a tenth of a second
+    try:
+        from kvmwizard.commands.entry import run_command_line  # noqa: PLC0415  -- costs a tenth of a second
 
-    return run_command_line(words)
+        return run_command_line(words)
+    except ModuleNotFoundError as error:
+        # In English alone, since translating needs what may be missing.
+        sys.stderr.write(
+            f"kvmwizard needs the Python package {error.name}, which {sys.executable} does not have. "
+            "In a checkout, make run installs all that is needed; otherwise install kvmwizard anew.\n"
+        )
+        return 1
+    except KeyboardInterrupt:
+        return 1

@@ -22,7 +22,7 @@ def run(options: Options) -> ExitCode:
     if options.run is None and unfinished is not None and unfinished.plan.purpose == "undo":
         return carry_out(saved, unfinished.run_id, options)
     with refusing_runs():
-        undone = options.run or _last_changing_run(saved.runs)
+        undone = options.run or last_changing_run(saved.runs)
         if undone is None:
             show(say("There is nothing to take back: no run has changed anything that still stands."))
             return ExitCode.GOOD
@@ -33,7 +33,7 @@ def run(options: Options) -> ExitCode:
     return carry_out(saved, undo_id, options)
 
 
-def _last_changing_run(runs: RunStore) -> str | None:
+def last_changing_run(runs: RunStore) -> str | None:
     """The last run whose changes no later undo has taken back; None where there is none."""
     undone = 0
     for run_id in reversed(runs.runs()):

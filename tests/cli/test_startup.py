@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import kvmwizard
 from kvmwizard import __version__
 
 MODULES_AFTER = """
@@ -61,3 +62,17 @@ print(collecting)
         [sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True
     )
     assert process.stdout == "[True]\n"
+
+
+def test_a_missing_package_is_named() -> None:
+    process = subprocess.run(
+        [sys.executable, "-S", "-m", "kvmwizard", "check"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(kvmwizard.__file__).parents[1],
+        env={"PATH": "/usr/bin"},
+    )
+    assert process.returncode == 1
+    assert process.stderr.startswith("kvmwizard needs the Python package pydantic, which ")
+    assert process.stderr.count("\n") == 1

@@ -1,0 +1,180 @@
+"""What status, log, apply and undo make of runs, as a runner leaves them in a state directory."""
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from kvmwizard.commands.undo import last_changing_run
+from kvmwizard.plan.model import GuestRanAs, Plan, RunGuestAs, Step
+from kvmwizard.run.journal import Journal
+from kvmwizard.run.model import (
+    EventModel,
+    RootNeeded,
+    RunEnded,
+    RunStopped,
+    StepDone,
+    StepFailed,
+    StepStarted,
+)
+from kvmwizard.run.store import RunStore, journal_path
+from kvmwizard.session import Session, SessionStore
+from kvmwizard.words import say
+from tests.cli.command import kvmwizard
+
+NO_PROGRAM = "0" * 64
+CHANGE = json.dumps({"kind": "group-created", "group": "kvm"})
+
+
+def step(step_id: str) -> Step:
+    return Step(
+        id=step_id,
+        title=say("Do {step}", step=step_id),
+        root=False,
+        seconds=1,
+        conditions=(GuestRanAs(user="root"),),
+        actions=(RunGuestAs(user="root", program_sha256=NO_PROGRAM),),
+    )
+
+
+PLAN = Plan(user="root", qemu=None, steps=(step("first"), step("second")))
+UNDO = PLAN.model_copy(update={"purpose": "undo"})
+
+
+def started(step_id: str) -> StepStarted:
+    return StepStarted(time=2.0, step=step_id, attempt=1, before=("{}",))
+
+
+def done(step_id: str, *changes: str) -> StepDone:
+    return StepDone(time=3.0, step=step_id, evidence=say("it is so"), changes=changes)
+
+
+FAILED = StepFailed(time=4.0, step="second", returncode=100, message=say("The disk is full."), changes=())
+BEGUN = (started("first"), done("first"), started("second"))
+
+
+def add_run(home: Path, events: Sequence[EventModel] = (), plan: Plan = PLAN) -> tuple[RunStore, str]:
+    """A run whose journal says this, as the session's run."""
+    state = home / ".local/state/kvmwizard"
+    store = RunStore(state)
+    run_id = store.create(plan)
+    with Journal(journal_path(store.directory(run_id))) as journal:
+        for event in events:
+            journal.append(event)
+    SessionStore(state).save(Session(run_id=run_id, page="run"))
+    return store, run_id
+
+
+@pytest.mark.parametrize(
+    ("events", "code", "standing", "advice"),
+    [
+        ((), 3, "was agreed to, but has not begun", "To go on: kvmwizard apply"),
+        (BEGUN, 3, "was interrupted", "To go on: kvmwizard apply"),
+        ((*BEGUN, RunStopped(time=5.0)), 3, "was stopped", "To go on: kvmwizard apply"),
+        ((RootNeeded(time=5.0),), 3, "waits for root", "To give the password again"),
+        ((*BEGUN, FAILED, RunEnded(time=5.0, good=False)), 1, "failed", "kvmwizard log second"),
+        ((*BEGUN, done("second"), RunEnded(time=5.0, good=True)), 0, "is done", ""),
+    ],
+    ids=["not begun", "interrupted", "stopped", "needs root", "failed", "done"],
+)
+def test_status_says_how_a_run_stands_and_what_to_do(
+    tmp_path: Path, events: Sequence[EventModel], code: int, standing: str, advice: str
+) -> None:
+    _, run_id = add_run(tmp_path, events)
+    result = kvmwizard(tmp_path, "status")
+    assert result.returncode == code
+    assert result.stdout.startswith(f"Run {run_id} {standing}")
+    assert "Do first  [first]" in result.stdout
+    assert advice in result.stdout
+    report = json.loads(kvmwizard(tmp_path, "status", "--json").stdout)["run"]
+    assert report["id"] == run_id
+    assert [each["id"] for each in report["steps"]] == ["first", "second"]
+
+
+def test_a_failure_is_told_with_its_message(tmp_path: Path) -> None:
+    add_run(tmp_path, (*BEGUN, FAILED, RunEnded(time=5.0, good=False)))
+    assert "✖ Do second  [second]\n  The disk is full.\n" in kvmwizard(tmp_path, "status").stdout
+
+
+def test_advice_for_an_undo_is_undo(tmp_path: Path) -> None:
+    add_run(tmp_path, (*BEGUN, RunStopped(time=5.0)), UNDO)
+    assert "To go on: kvmwizard undo" in kvmwizard(tmp_path, "status").stdout
+
+
+def test_the_last_run_stands_where_the_session_names_none(tmp_path: Path) -> None:
+    store, run_id = add_run(tmp_path)
+    SessionStore(store.state_directory).save(Session())
+    assert run_id in kvmwizard(tmp_path, "status").stdout
+
+
+def test_the_log_is_of_the_step_that_failed(tmp_path: Path) -> None:
+    store, run_id = add_run(tmp_path, (*BEGUN, FAILED, RunEnded(time=5.0, good=False)))
+    store.log_path(run_id, "first").write_bytes(b"of the first\n")
+    store.log_path(run_id, "second").write_bytes(b"10%\r100%\nred \x1b[31m text\nhalf a line")
+    result = kvmwizard(tmp_path, "log")
+    assert result.stdout.splitlines()[0] == "100%"
+    assert result.stdout.splitlines()[-1] == "half a line"
+    assert kvmwizard(tmp_path, "log", "first").stdout == "of the first\n"
+    assert kvmwizard(tmp_path, "log", "first", "--follow").stdout == "of the first\n"
+    assert json.loads(kvmwizard(tmp_path, "log", "first", "--json").stdout) == {
+        "step": "first",
+        "line": "of the first",
+    }
+
+
+def test_a_step_without_a_log_is_said(tmp_path: Path) -> None:
+    add_run(tmp_path)
+    result = kvmwizard(tmp_path, "log", "second")
+    assert (result.returncode, result.stdout) == (0, "")
+    assert result.stderr == "The step second has printed nothing.\n"
+
+
+def test_a_step_that_the_run_does_not_have(tmp_path: Path) -> None:
+    add_run(tmp_path)
+    result = kvmwizard(tmp_path, "log", "../../etc/passwd")
+    assert result.returncode == 2
+    assert "Its steps are: first, second." in result.stderr
+
+
+def test_a_run_that_changed_nothing_is_not_undone(tmp_path: Path) -> None:
+    _, run_id = add_run(tmp_path, (*BEGUN, done("second"), RunEnded(time=5.0, good=True)))
+    assert kvmwizard(tmp_path, "undo").stdout.startswith("There is nothing to take back")
+    named = kvmwizard(tmp_path, "undo", run_id)
+    assert named.returncode == 1
+    assert "changed nothing" in named.stderr
+
+
+def test_undo_goes_back_run_by_run(tmp_path: Path) -> None:
+    changed = (*BEGUN, done("second", CHANGE), RunEnded(time=5.0, good=True))
+    undone = (RunEnded(time=5.0, good=True),)
+    store, first = add_run(tmp_path, changed)
+    assert last_changing_run(store) == first
+    next_second()
+    _, second = add_run(tmp_path, changed)
+    assert last_changing_run(store) == second
+    next_second()
+    add_run(tmp_path, undone, UNDO)
+    assert last_changing_run(store) == first
+    next_second()
+    add_run(tmp_path, (), UNDO)
+    assert last_changing_run(store) == first, "an undo that did nothing yet took nothing back"
+    next_second()
+    add_run(tmp_path, undone, UNDO)
+    assert last_changing_run(store) is None
+
+
+def next_second() -> None:
+    """Runs are in the order of the seconds they were made in."""
+    time.sleep(1.01 - time.time() % 1)
+
+
+def test_a_changed_plan_is_not_gone_on_with(tmp_path: Path) -> None:
+    store, run_id = add_run(tmp_path, BEGUN)
+    plan = store.directory(run_id) / "plan.json"
+    plan.write_bytes(plan.read_bytes().replace(b"Do {step}", b"Do {step} and more"))
+    for words in (["status"], ["apply"], ["log"]):
+        result = kvmwizard(tmp_path, *words)
+        assert result.returncode == 1
+        assert "not the one that was agreed to" in result.stderr
