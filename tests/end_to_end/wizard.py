@@ -75,6 +75,25 @@ def walk_to(terminal: Terminal, title: str, begin: str = "Welcome") -> str:
     return screen
 
 
+def wait_for_run(terminal: Terminal) -> str:
+    """Wait until the Run page says that every step is done, and return the screen; a failed step ends it."""
+    wait_for_page(terminal, "Run")
+    over = ("Every step is done", "A step failed", "Press Enter to")
+    screen = terminal.wait_until(
+        lambda shown: any(text in shown for text in over), "the end of the run", RUN_SECONDS
+    )
+    assert over[0] in screen, screen
+    return screen
+
+
+def wait_for_proof(terminal: Terminal) -> str:
+    """Wait until the Proof page gives its verdict, which must be good, and return the screen."""
+    wait_for_page(terminal, "Proof")
+    screen = terminal.wait_until(lambda shown: "Finish" in shown, "the end of the proof", PROOF_SECONDS)
+    assert "KVM works:" in screen, screen
+    return screen
+
+
 def is_settled(screen: str) -> bool:
     """Whether the page waits for the person and not for the machine."""
     return "Reading this machine" not in screen

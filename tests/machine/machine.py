@@ -104,6 +104,10 @@ class ThrowawayMachine:
         """A path of the machine as seen from outside; follow no absolute links on it."""
         return Path(f"/proc/{self._first}/root", inside.lstrip("/"))
 
+    def namespace(self, kind: str) -> Path:
+        """What the machine's namespace of this kind (namespaces(7)) is called, as `pid:[4026532190]`."""
+        return Path(f"/proc/{self._first}/ns", kind).readlink()
+
     def command(
         self, argv: Sequence[str], *, user: str = "root", env: Mapping[str, str] | None = None
     ) -> list[str]:
