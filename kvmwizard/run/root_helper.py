@@ -92,7 +92,6 @@ GROUP = r"[a-z_][a-z0-9_.-]{0,31}"
 NEW_GROUP = "kvm"
 """The only group that is ever made or removed."""
 MODULE = r"[a-z0-9][a-z0-9_]{0,55}"
-
 COMMENT = r"#[ -\[\]-~]*"
 FILES = {
     "/etc/modules-load.d/kvmwizard.conf": MODULE,

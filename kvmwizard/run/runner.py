@@ -136,7 +136,12 @@ class Runner:
         try:
             self._journal.append(event)
         except OSError as error:
-            self._problem = cannot_write(self._journal.path, error)
+            self._problem = say(
+                "The journal {path} cannot be written: {error}. The run stopped before its next step. "
+                "Make room, then go on with it.",
+                path=str(self._journal.path),
+                error=error.strerror or str(error),
+            )
             return False
         self._events.append(event)
         return True

@@ -110,7 +110,7 @@ class RunStore:
             # Whether somebody is alive is asked first: who ends in between has then journaled its end.
             alive = living_runner(directory) is not None
             plan, reading = self._read(run_id)
-            notice = None if alive else _notice(directory, reading)
+            notice = _cut_notice(directory, reading, alive) if alive else _notice(directory, reading)
         return replay(run_id, plan, reading.events, alive, notice)
 
     def events(self, run_id: str) -> tuple[Event, ...]:
@@ -195,9 +195,13 @@ def _notice(directory: Path, reading: JournalReading) -> Words | None:
     record = lock_record(directory)
     if record is not None and record.problem is not None:
         return record.problem
-    cut = reading.torn_bytes + sum(
-        event.cut_bytes for event in reading.events if isinstance(event, RunnerStarted)
-    )
+    return _cut_notice(directory, reading, alive=False)
+
+
+def _cut_notice(directory: Path, reading: JournalReading, alive: bool) -> Words | None:
+    """A living runner may be in the middle of writing its last line; that one is not torn."""
+    cut = sum(event.cut_bytes for event in reading.events if isinstance(event, RunnerStarted))
+    cut += 0 if alive else reading.torn_bytes
     if cut == 0:
         return None
     return say(

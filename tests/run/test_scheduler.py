@@ -1,0 +1,54 @@
+from kvmwizard.run.model import StepState, StepStatus
+from kvmwizard.run.scheduler import ended_well, is_over, root_steps_left, startable
+from tests.run.plans import plan_of, step
+
+WAITING, RUNNING, DONE, FAILED, SKIPPED = (
+    StepState(status=status)
+    for status in (
+        StepStatus.WAITING,
+        StepStatus.RUNNING,
+        StepStatus.DONE,
+        StepStatus.FAILED,
+        StepStatus.SKIPPED,
+    )
+)
+
+
+def test_steps_wait_for_what_they_need() -> None:
+    plan = plan_of(step("a"), step("b", needs=("a",)))
+    assert [each.id for each in startable(plan, {"a": WAITING, "b": WAITING})] == ["a"]
+    assert startable(plan, {"a": RUNNING, "b": WAITING}) == ()
+    assert [each.id for each in startable(plan, {"a": SKIPPED, "b": WAITING})] == ["b"]
+
+
+def test_independent_steps_start_together_unless_they_share_what_one_alone_may_hold() -> None:
+    plan = plan_of(step("a", uses=("packages",)), step("b", uses=("packages",)), step("c", uses=("network",)))
+    states = {"a": WAITING, "b": WAITING, "c": WAITING}
+    assert [each.id for each in startable(plan, states)] == ["a", "c"]
+
+
+def test_root_does_one_thing_at_a_time() -> None:
+    plan = plan_of(step("a", root=True), step("b", root=True), step("c"))
+    states = {"a": RUNNING, "b": WAITING, "c": WAITING}
+    assert [each.id for each in startable(plan, states)] == ["c"]
+
+
+def test_nothing_starts_behind_a_failed_step() -> None:
+    plan = plan_of(step("a"), step("b", needs=("a",)))
+    states = {"a": FAILED, "b": WAITING}
+    assert startable(plan, states) == ()
+    assert is_over(plan, states)
+    assert not ended_well(plan, states)
+
+
+def test_a_step_that_is_not_required_holds_nobody_up_when_it_fails() -> None:
+    plan = plan_of(step("a", required=False), step("b", needs=("a",)))
+    assert [each.id for each in startable(plan, {"a": FAILED, "b": WAITING})] == ["b"]
+    assert ended_well(plan, {"a": FAILED, "b": DONE})
+
+
+def test_root_is_not_needed_for_what_stands_behind_a_failed_step() -> None:
+    plan = plan_of(step("a"), step("b", needs=("a",), root=True))
+    assert root_steps_left(plan, {"a": DONE, "b": WAITING})
+    assert not root_steps_left(plan, {"a": FAILED, "b": WAITING})
+    assert not root_steps_left(plan, {"a": DONE, "b": DONE})
