@@ -70,6 +70,8 @@ class DistributionKernel(AnswerModel):
     package: Annotated[str, Field(pattern=PACKAGE_NAME)]
     version: str
     """The version the package manager offered when it was chosen."""
+    release: Annotated[str, Field(pattern=PACKAGE_NAME)] | None = None
+    """What `uname -r` will say once that kernel runs; None where the package manager does not tell."""
 
 
 class KernelAnswer(AnswerModel):

@@ -67,7 +67,7 @@ class KernelPage(ChoicePage):
         """What the package manager offers now, else what was chosen when it did."""
         offer = self.state.offers.kernel if self.state.offers is not None else None
         if offer is not None:
-            return DistributionKernel(package=offer.package, version=offer.version)
+            return DistributionKernel(package=offer.package, version=offer.version, release=offer.release)
         answer = self.current()
         chosen = answer.kernel if answer is not None else None
         return chosen if isinstance(chosen, DistributionKernel) else None

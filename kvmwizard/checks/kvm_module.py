@@ -18,6 +18,7 @@ MODULE = Check(
 NEW_KERNEL = say("Install the distribution's own kernel, which has KVM, and restart.")
 REFUSALS = (
     "disabled by bios",
+    "disabled (by BIOS)",
     "no hardware support",
     "not supported",
     "already loaded the other module",

@@ -20,6 +20,10 @@ from kvmwizard.packages.versions import compare_debian
 
 QUERY_SECONDS = 10.0
 UPSTREAM = re.compile(r"(?:\d+:)?(\d+(?:\.\d+)*)")
+# Debian names the package of one kernel after its release; the others depend on that one.
+RELEASE_PACKAGE = re.compile(
+    r"^(?:Package|Depends|Pre-Depends):(?:.*[ ,])?linux-image-(\d[^\s,(]*\.[^\s,(]*)", re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class KernelOffer(PackageOffer):
 
     newer_than_running: bool
     """Its upstream version is above the running kernel's, compared as numbers."""
+    release: str | None
+    """What `uname -r` will say when it runs; None where the package manager does not tell."""
 
 
 def kernel_offer(facts: Facts) -> KernelOffer | None:
@@ -62,6 +68,7 @@ def kernel_offer(facts: Facts) -> KernelOffer | None:
         version=version,
         installed=_installed(manager).get(package),
         newer_than_running=_upstream_above(version, release),
+        release=release_of(_ask(manager.candidate_query((package,)))),
     )
 
 
@@ -92,6 +99,12 @@ def flavour_of(
         if release.endswith(flavour.release.format(architecture=named)):
             return flavour
     return flavours[-1]
+
+
+def release_of(record: str) -> str | None:
+    """The kernel release that a Debian package record brings, by what it depends on or is named."""
+    releases = [found for found in RELEASE_PACKAGE.findall(record) if found.count(".") > 1]
+    return releases[-1] if releases else None
 
 
 def _any_of(flavour: KernelFlavour, distribution_ids: Iterable[str]) -> bool:

@@ -1,7 +1,5 @@
 """Makes the plan: facts and answers in, steps out."""
 
-import re
-
 from kvmwizard.answers import Answers, DistributionKernel, LocalQemu, native_emulators, user_problem
 from kvmwizard.host.facts import Facts
 from kvmwizard.host.firmware import FirmwareLock
@@ -14,8 +12,6 @@ from kvmwizard.plan.model import Plan, Step
 from kvmwizard.plan.refused import PlanRefused
 from kvmwizard.plan.software import software_steps
 from kvmwizard.words import Words, say
-
-KERNEL_PACKAGE = re.compile(r"linux-image-(?P<release>[0-9].*)")
 
 __all__ = ["PlanRefused", "make_plan"]
 
@@ -32,11 +28,11 @@ def make_plan(facts: Facts, answers: Answers) -> Plan:
     problem = user_problem(answers.access.user, facts)
     if problem is not None:
         raise PlanRefused(problem)
-    kernel = kernel_steps(facts, answers)
-    loads_modules = any(step.id == "modules.load" for step in kernel)
+    kernel_preparation = kernel_steps(facts, answers)
+    loads_modules = any(step.id == "modules.load" for step in kernel_preparation)
     steps = (
         *software_steps(facts, answers),
-        *kernel,
+        *kernel_preparation,
         *access_steps(facts, answers.access, loads_modules),
     )
     return Plan(
@@ -77,12 +73,8 @@ def _emulator(facts: Facts, answers: Answers) -> str | None:
 
 
 def _kernel_release(answers: Answers) -> str | None:
-    """Debian's versioned kernel packages carry the release in their name; what others bring is not said."""
     kernel = answers.kernel.kernel if answers.kernel else None
-    if not isinstance(kernel, DistributionKernel):
-        return None
-    match = KERNEL_PACKAGE.fullmatch(kernel.package)
-    return match["release"] if match and match["release"].count(".") > 1 else None
+    return kernel.release if isinstance(kernel, DistributionKernel) else None
 
 
 def _only_shown(facts: Facts, steps: tuple[Step, ...]) -> Words | None:

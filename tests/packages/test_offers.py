@@ -3,7 +3,7 @@
 import pytest
 
 from kvmwizard.packages.distributions import families
-from kvmwizard.packages.offers import flavour_of, kernel_offer, qemu_offer
+from kvmwizard.packages.offers import flavour_of, kernel_offer, qemu_offer, release_of
 from kvmwizard.packages.versions import compare_debian
 from tests.facts_builder import make_facts
 
@@ -17,6 +17,32 @@ def test_the_newest_kernel_is_the_newest_by_number() -> None:
     assert "-cloud-" not in offer.package
     assert "-rt-" not in offer.package
     assert compare_debian(offer.version, "6.1") > 0
+    assert offer.release is not None
+    assert offer.release.endswith("-amd64")
+
+
+@pytest.mark.parametrize(
+    ("record", "release"),
+    [
+        (
+            "Package: linux-image-6.12-amd64\n"
+            "Version: 6.12.117-1~deb12u1\n"
+            "Depends: linux-image-6.12.117+deb12-amd64 (= 6.12.117-1~deb12u1)\n",
+            "6.12.117+deb12-amd64",
+        ),
+        (
+            "Package: linux-image-6.1.0-49-amd64\nDepends: kmod, linux-base (>= 4.3~)\n",
+            "6.1.0-49-amd64",
+        ),
+        (
+            "Package: linux-image-generic\nDepends: linux-image-6.8.0-45-generic, linux-firmware\n",
+            "6.8.0-45-generic",
+        ),
+        ("Package: linux-image-amd64\nDepends: linux-base\n", None),
+    ],
+)
+def test_the_release_that_a_package_brings(record: str, release: str | None) -> None:
+    assert release_of(record) == release
 
 
 def test_a_cloud_kernel_stays_a_cloud_kernel() -> None:

@@ -20,7 +20,11 @@ from tests.facts_builder import make_facts
 
 OFFERS = Offers(
     kernel=KernelOffer(
-        package="linux-image-amd64", version="6.12.74-2", installed=None, newer_than_running=True
+        package="linux-image-amd64",
+        version="6.12.74-2",
+        installed=None,
+        newer_than_running=True,
+        release="6.12.74+deb13-amd64",
     ),
     qemu=PackageOffer(package="qemu-system-x86", version="1:7.2+dfsg-7", installed=None),
 )

@@ -76,7 +76,9 @@ async def test_enter_on_another_kernel_takes_it(state_directory: Path) -> None:
         assert walk.page.PAGE == "kernel_options"
         answer = walk.saved.answers.kernel
         assert answer is not None
-        assert answer.kernel == DistributionKernel(package="linux-image-amd64", version="6.12.74-2")
+        assert answer.kernel == DistributionKernel(
+            package="linux-image-amd64", version="6.12.74-2", release="6.12.74+deb13-amd64"
+        )
 
 
 async def test_space_chooses_and_saves_without_going_on(state_directory: Path) -> None:
