@@ -25,9 +25,11 @@ def test_the_newest_kernel_is_the_newest_by_number() -> None:
     ("record", "release"),
     [
         (
-            "Package: linux-image-6.12-amd64\n"
-            "Version: 6.12.117-1~deb12u1\n"
-            "Depends: linux-image-6.12.117+deb12-amd64 (= 6.12.117-1~deb12u1)\n",
+            (
+                "Package: linux-image-6.12-amd64\n"
+                "Version: 6.12.117-1~deb12u1\n"
+                "Depends: linux-image-6.12.117+deb12-amd64 (= 6.12.117-1~deb12u1)\n"
+            ),
             "6.12.117+deb12-amd64",
         ),
         (
