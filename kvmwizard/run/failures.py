@@ -14,7 +14,7 @@ OUTDATED_LISTS = re.compile(r"404 +Not Found|Unable to fetch some archives|Hash 
 
 CAUSES: tuple[tuple[re.Pattern[str], Words], ...] = (
     (
-        re.compile(r"No space left on device|not have enough free space"),
+        re.compile(r"No space left on device|have enough free space"),
         say("The disk is full. Make room (df -h shows where it is missing), then retry."),
     ),
     (
@@ -183,4 +183,4 @@ def _coded(outcome: Outcome) -> Words:
 
 
 def _last_line(log: Sequence[str]) -> str:
-    return next((line.strip() for line in reversed(log) if line.strip()), "-")
+    return next((line.strip().rstrip(".") for line in reversed(log) if line.strip()), "-")

@@ -1,6 +1,8 @@
 """Makes, starts and asks about runs, as the front ends do; runs inside a throwaway machine.
 
-control.py STATE_DIRECTORY make USER | root RUN | start RUN | retry RUN | state RUN | stop RUN | undo RUN
+control.py STATE_DIRECTORY make USER
+control.py STATE_DIRECTORY take PLAN_FILE
+control.py STATE_DIRECTORY root|start|retry|state|stop|undo RUN
 """
 
 import json
@@ -11,6 +13,7 @@ from kvmwizard.answers import AccessAnswer, proposed_answers
 from kvmwizard.host.gather import gather
 from kvmwizard.host.host import Host
 from kvmwizard.plan.make import make_plan
+from kvmwizard.plan.model import Plan
 from kvmwizard.run.launch import open_root_helper, root_helper_needed, start_runner, stop_run
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.store import RunStore
@@ -47,6 +50,8 @@ def act(store: RunStore, verb: str, subject: str) -> str | None:
     """One verb; what it answers."""
     if verb == "make":
         return make(store, subject)
+    if verb == "take":
+        return store.create(Plan.model_validate_json(Path(subject).read_bytes()))
     if verb == "root":
         refused = open_root_helper(store, subject, ask=sys.stdin.isatty())
         return refused.words.english if refused else None

@@ -1,0 +1,79 @@
+import pytest
+
+from kvmwizard.plan.model import RunGuestAs, Step
+from kvmwizard.run.failures import failure_words, last_attempt, lists_are_outdated
+from kvmwizard.run.root_client import Outcome
+from kvmwizard.words import say
+from tests.run.plans import step
+
+ENDED = Outcome(100, None, "", None)
+
+
+def words(log: str, outcome: Outcome = ENDED, of: Step | None = None) -> str:
+    return failure_words(of or step("a.step"), outcome, log.splitlines(), None).english
+
+
+@pytest.mark.parametrize(
+    ("log", "cause"),
+    [
+        # As apt-get 2.6 and dpkg 1.21 of Debian 12 print them.
+        ("E: You don't have enough free space in /var/cache/apt/archives/.", "disk is full"),
+        ("dpkg: error: failed to write: No space left on device", "disk is full"),
+        ("E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 7 (apt)", "kept its lock"),
+        ("Err:1 http://deb bookworm InRelease\n  Temporary failure resolving 'deb'", "cannot be reached"),
+        ("Err:1 http://deb x.deb\n  404  Not Found [IP: 10.0.0.1 80]", "does not have what"),
+        ("E: Unable to locate package qemu-system-x86", "do not offer the package"),
+        ("modprobe: FATAL: Module kvm_intel not found in directory /lib/modules/6.1.0", "no such module"),
+        ("modprobe: ERROR: could not insert 'kvm_intel': Operation not supported", "firmware"),
+        ("modprobe: ERROR: could not insert 'kvm': Key was rejected by service", "Secure Boot"),
+        ("modprobe: FATAL: Module kvm is in use.", "Shut the guests down"),
+        ("dpkg: dependency problems prevent removal of qemu-utils:", "so they stay"),
+    ],
+)
+def test_a_known_cause_is_named_with_what_to_do(log: str, cause: str) -> None:
+    assert cause in words(log)
+
+
+def test_a_network_that_is_away_is_told_before_what_follows_from_it() -> None:
+    log = "Temporary failure resolving 'deb'\nE: Unable to fetch some archives, maybe run apt-get update"
+    assert "cannot be reached" in words(log)
+
+
+def test_an_unknown_cause_quotes_the_last_line_and_names_the_log() -> None:
+    said = words("first\nsomething odd\n\n")
+    assert "something odd" in said
+    assert "kvmwizard log a.step" in said
+
+
+def test_only_the_last_attempt_counts() -> None:
+    log = ["=== attempt 1, then", "404  Not Found", "=== attempt 2, now", "all else"]
+    assert last_attempt(log) == ("all else",)
+    assert not lists_are_outdated(log)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        (Outcome(None, "user", "mallory", None), "no user mallory"),
+        (Outcome(None, "lock", "/var/lib/dpkg/lock", None), "/var/lib/dpkg/lock was held"),
+        (Outcome(-9, None, "", None), "signal 9"),
+        (Outcome(None, "unheard-of", "", None), "unheard-of"),
+    ],
+)
+def test_what_the_helper_says_becomes_a_sentence(outcome: Outcome, said: str) -> None:
+    assert said in words("", outcome)
+
+
+def test_a_guest_that_did_not_run_says_why() -> None:
+    guest = step("access.prove").model_copy(
+        update={"actions": (RunGuestAs(user="alice", program_sha256="0" * 64),)}
+    )
+    output = '{"ran": false, "problem": "KVM_CREATE_VM: Permission denied"}'
+    said = words("", Outcome(1, None, "", output), guest)
+    assert "alice" in said
+    assert "KVM_CREATE_VM: Permission denied" in said
+
+
+def test_commands_that_succeeded_in_vain_say_what_is_missing() -> None:
+    outcome = Outcome(0, None, "", None)
+    assert "not there" in failure_words(step("a"), outcome, [], say("not there")).english

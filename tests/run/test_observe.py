@@ -1,0 +1,103 @@
+"""Looks at this very machine."""
+
+import grp
+import os
+import pwd
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from kvmwizard.plan.conditions import holds
+from kvmwizard.plan.model import (
+    Condition,
+    DeviceAclGrants,
+    DeviceGroup,
+    FileAbsent,
+    FileHolds,
+    GroupAbsent,
+    GroupExists,
+    GuestRanAs,
+    ModuleLoaded,
+    PackagesAbsent,
+    PackagesInstalled,
+    UserInGroup,
+    UserNotInGroup,
+)
+from kvmwizard.run.observe import observe, plan_evidence
+from tests.run.plans import files, plan_of, removing_step
+
+PASSWD = Path("/etc/passwd")
+NULL = Path("/dev/null")
+ME = pwd.getpwuid(os.geteuid()).pw_name
+
+needs_dpkg = pytest.mark.skipif(not Path("/usr/bin/dpkg-query").exists(), reason="this machine has no dpkg")
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        (FileHolds(path="/etc/passwd", text=PASSWD.read_text(encoding="utf-8"), mode=0o644), True),
+        (FileHolds(path="/etc/passwd", text="another", mode=0o644), False),
+        (FileHolds(path="/etc/no/such/file", text="", mode=0o644), False),
+        (FileHolds(path="/etc", text="", mode=0o755), False),
+        (FileAbsent(path="/etc/no/such/file"), True),
+        (FileAbsent(path="/etc/passwd"), False),
+        (GroupExists(group="root"), True),
+        (GroupAbsent(group="no-such-group"), True),
+        (UserInGroup(user="root", group="root"), True),
+        (UserNotInGroup(user="no-such-user", group="root"), True),
+        (UserInGroup(user="no-such-user", group="root"), False),
+        (ModuleLoaded(name="no_such_module"), False),
+        (DeviceGroup(path="/dev/null", group=grp.getgrgid(NULL.stat().st_gid).gr_name, mode=0o666), True),
+        (DeviceGroup(path="/dev/null", group="no-such-group", mode=0o666), False),
+        (DeviceGroup(path="/dev/no-such-device", group="root", mode=0o666), False),
+        (DeviceAclGrants(path="/dev/null", user=ME), True),
+        (DeviceAclGrants(path="/dev/no-such-device", user=ME), False),
+        (DeviceAclGrants(path="/dev/null", user="no-such-user"), False),
+        (GuestRanAs(user=ME), False),
+    ],
+    ids=repr,
+)
+def test_what_is_there_is_seen(condition: Condition, expected: bool) -> None:
+    assert holds(condition, observe(condition)) is expected
+
+
+@needs_dpkg
+def test_installed_packages_are_those_that_dpkg_lists() -> None:
+    assert holds(
+        PackagesInstalled(manager="apt", names=("dpkg",)),
+        observe(PackagesInstalled(manager="apt", names=("dpkg",))),
+    )
+    absent = PackagesAbsent(manager="apt", names=("no-such-package",))
+    assert holds(absent, observe(absent))
+
+
+def test_a_link_is_not_the_file_that_it_leads_to(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(PASSWD)
+    condition = FileHolds(path=str(link), text=PASSWD.read_text(encoding="utf-8"), mode=0o644)
+    assert not holds(condition, observe(condition))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a device of one's own takes root: run the tests as root")
+def test_an_access_list_is_seen_as_the_kernel_keeps_it(tmp_path: Path) -> None:
+    device = tmp_path / "null"
+    os.mknod(device, 0o020660, NULL.stat().st_rdev)
+    device.chmod(0o640)
+    done = subprocess.run(["/usr/bin/setfacl", "-m", "u:daemon:rw", str(device)], check=False)
+    if done.returncode != 0:
+        pytest.skip("no access lists on this file system")
+    granted = DeviceAclGrants(path=str(device), user="daemon")
+    assert holds(granted, observe(granted))
+    # stat(2) shows the mask, rw-, in the group's place; the group itself has r--.
+    assert device.stat().st_mode & 0o777 == 0o660
+    group = DeviceGroup(path=str(device), group="root", mode=0o640)
+    assert holds(group, observe(group))
+
+
+def test_the_evidence_of_a_plan_is_of_the_steps_that_have_nothing_to_do(tmp_path: Path) -> None:
+    (there,) = files(tmp_path, "there")
+    evidence = plan_evidence(plan_of(removing_step(there), removing_step(tmp_path / "gone")))
+    assert set(evidence) == {"gone"}
+    assert "does not exist" in evidence["gone"].english

@@ -1,0 +1,73 @@
+import pytest
+
+from kvmwizard.run.model import (
+    Event,
+    RootNeeded,
+    RunBegan,
+    RunEnded,
+    RunnerStarted,
+    RunStatus,
+    RunStopped,
+    StepDone,
+    StepFailed,
+    StepStarted,
+    StepStatus,
+)
+from kvmwizard.run.replay import interruptions, replay
+from kvmwizard.words import say
+from tests.run.plans import plan_of, step
+
+BEGAN = RunBegan(time=1, digest="d", boot_id="b")
+RUNNER = RunnerStarted(time=2, pid=1, process_start=1, boot_id="b")
+RETRY = RUNNER.model_copy(update={"retry": True})
+DONE = StepDone(time=4, step="a", evidence=say("x"), changes=("c",))
+FAILED = StepFailed(time=4, step="a", returncode=1, message=say("x"), changes=())
+
+
+def started(attempt: int = 1, before: str = "first") -> StepStarted:
+    return StepStarted(time=3, step="a", attempt=attempt, before=(before,))
+
+
+@pytest.mark.parametrize(
+    ("events", "alive", "status"),
+    [
+        ([], False, RunStatus.INTERRUPTED),
+        ([RUNNER], True, RunStatus.RUNNING),
+        ([RUNNER, started()], False, RunStatus.INTERRUPTED),
+        ([RUNNER, RootNeeded(time=3)], False, RunStatus.NEEDS_ROOT),
+        ([RUNNER, RunStopped(time=3)], False, RunStatus.STOPPED),
+        ([RUNNER, DONE, RunEnded(time=5, good=True)], False, RunStatus.DONE),
+        ([RUNNER, FAILED, RunEnded(time=5, good=False)], False, RunStatus.FAILED),
+        ([RUNNER, FAILED, RunEnded(time=5, good=False), RETRY], True, RunStatus.RUNNING),
+    ],
+)
+def test_the_last_event_and_life_tell_how_a_run_stands(
+    events: list[Event], alive: bool, status: RunStatus
+) -> None:
+    assert replay("r", plan_of(step("a")), [BEGAN, *events], alive).status is status
+
+
+def test_undo_goes_back_to_before_the_first_attempt() -> None:
+    events: list[Event] = [BEGAN, RUNNER, started(1, "first"), FAILED, RETRY, started(2, "second"), DONE]
+    state = replay("r", plan_of(step("a")), events, alive=True).steps["a"]
+    assert (state.status, state.attempts, state.before) == (StepStatus.DONE, 2, ("first",))
+
+
+def test_a_retry_sets_failed_steps_to_waiting() -> None:
+    state = replay("r", plan_of(step("a")), [BEGAN, RUNNER, started(), FAILED, RETRY], alive=True)
+    assert state.steps["a"].status is StepStatus.WAITING
+
+
+def test_an_event_of_a_step_that_the_plan_does_not_have_is_passed_over() -> None:
+    stray = started().model_copy(update={"step": "stray"})
+    assert set(replay("r", plan_of(step("a")), [BEGAN, stray], alive=False).steps) == {"a"}
+
+
+def test_interruptions_are_counted_in_a_row() -> None:
+    events: list[Event] = [BEGAN]
+    for _ in range(3):
+        events += [RUNNER, started()]
+    assert interruptions([*events, RUNNER], "a") == 3
+    assert interruptions([*events, RunStopped(time=5), RUNNER], "a") == 0
+    assert interruptions([*events, FAILED, RUNNER], "a") == 0
+    assert interruptions([*events, RETRY], "a") == 0
