@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from kvmwizard.plan.model import RunGuestAs, Step
 from kvmwizard.run.root_client import Outcome
@@ -173,7 +174,7 @@ def interrupted_words(times: int) -> Words:
 def _coded(outcome: Outcome) -> Words:
     words = CODES.get(outcome.code or "")
     if words is not None:
-        return words.model_copy(update={"places": {"detail": outcome.detail}})
+        return replace(words, places={"detail": outcome.detail})
     return say(
         "The root helper did not do it: {code}, {detail}. Make a new plan; if that is refused too, "
         "kvmwizard plan --format sh writes a script to run as root.",

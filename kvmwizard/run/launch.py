@@ -58,7 +58,7 @@ def start_runner(store: RunStore, run_id: str, retry: bool = False) -> None:
         said = process.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         raise RunRefused(_no_runner(said)) from None
     if "refused" in answer:
-        raise RunRefused(Words.model_validate(answer["refused"]))
+        raise RunRefused(Words(**answer["refused"]))
 
 
 def root_helper_needed(store: RunStore, run_id: str) -> bool:

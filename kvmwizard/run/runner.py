@@ -14,6 +14,8 @@ import sys
 import threading
 import time
 import traceback
+from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 from kvmwizard.host.guest import parse_guest_output
@@ -74,6 +76,7 @@ class Runner:
         self._helper: RootClient | None = None
         self._helper_starts = 0
         self._root_needed = False
+        self._lost: Counter[str] = Counter()
         self._stopping = False
         self._refreshed = False
         self._problem: Words | None = None
@@ -256,8 +259,9 @@ class Runner:
             self._end_badly(step, outcome, after, changes)
 
     def _begin_anew(self, step: Step, changes: tuple[str, ...]) -> None:
-        """Leave the step to be started again, unless it kills its runner every time."""
-        times = interruptions(self._events, step.id)
+        """Leave the step to be started again, unless it kills its runner or the helper every time."""
+        self._lost[step.id] += 1
+        times = max(interruptions(self._events, step.id), self._lost[step.id])
         if times >= TRIES:
             self._fail(step, None, interrupted_words(times), changes)
 
@@ -405,7 +409,7 @@ def serve(store: RunStore, run_id: str, retry: bool, answer: int) -> None:
         runner = Runner(store, run_id, lock)
     except (RunRefused, OSError) as error:
         words = error.words if isinstance(error, RunRefused) else cannot_write(store.state_directory, error)
-        reply(answer, {"refused": words.model_dump()})
+        reply(answer, {"refused": asdict(words)})
         return
     signal.signal(signal.SIGTERM, runner.ask_to_stop)
     reply(answer, {"running": True})

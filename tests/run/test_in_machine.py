@@ -2,19 +2,22 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pexpect
 import pytest
 
+from kvmwizard.packages.managers import MANAGERS
 from kvmwizard.plan.model import (
     DeviceAclGrants,
     DeviceGroup,
     FileHolds,
     GrantDeviceAcl,
     GroupExists,
+    PackageListsFresh,
+    PackagesInstalled,
     Plan,
     RunCommand,
     SetDeviceGroup,
@@ -23,8 +26,9 @@ from kvmwizard.plan.model import (
     WriteFile,
     canonical_json,
 )
+from kvmwizard.plan.software import run_command
 from kvmwizard.words import say
-from tests.machine.layers import ALICE_PASSWORD, PROGRAM_PYTHON
+from tests.machine.layers import ALICE_PASSWORD, PROGRAM_PYTHON, Layer
 from tests.machine.machine import ThrowawayMachine
 
 CONTROL = Path(__file__).with_name("control.py")
@@ -324,13 +328,73 @@ def test_the_terminal_may_close_and_a_stop_does_not_cut_dpkg_off(program_machine
     assert alice.carry_out(run_id)["status"] == "done"
 
 
-@pytest.mark.slow
-def test_without_a_network_the_failure_says_so_and_the_rest_is_done(program_base: Any) -> None:
+@pytest.fixture
+def lonely_machine(program_base: Layer) -> Iterator[ThrowawayMachine]:
+    """A machine with a loopback device alone, and that one down."""
     with ThrowawayMachine.start(program_base.stack, network=False) as machine:
-        machine.do(["/bin/sh", "-c", "rm -rf /var/cache/apt/archives/*.deb"])
-        runs = Runs(machine)
-        run_id = runs.ask("make", "alice")
-        state = runs.carry_out(run_id)
-        assert state["status"] == "failed"
-        assert "package servers cannot be reached" in state["steps"]["packages.install"]["words"]
-        assert state["steps"]["access.prove"]["status"] == "done"
+        yield machine
+
+
+@pytest.mark.slow
+def test_without_a_network_the_failure_says_so_and_the_rest_is_done(lonely_machine: ThrowawayMachine) -> None:
+    lonely_machine.do(["/bin/sh", "-c", "rm -rf /var/cache/apt/archives/*.deb"])
+    runs = Runs(lonely_machine)
+    run_id = runs.ask("make", "alice")
+    state = runs.carry_out(run_id)
+    assert state["status"] == "failed"
+    assert "package servers cannot be reached" in state["steps"]["packages.install"]["words"]
+    assert state["steps"]["access.prove"]["status"] == "done"
+
+
+MIRROR = """
+set -e
+mkdir -p /opt/mirror /tmp/package/DEBIAN
+cd /opt/mirror
+package() {
+    cat > /tmp/package/DEBIAN/control << END
+Package: tiny-package
+Version: $1
+Architecture: all
+Maintainer: nobody
+Description: tiny
+END
+    dpkg-deb --build /tmp/package tiny_$1.deb
+    dpkg-deb --field tiny_$1.deb > Packages
+    echo "Filename: ./tiny_$1.deb" >> Packages
+    echo "Size: $(stat --format %s tiny_$1.deb)" >> Packages
+    echo "SHA256: $(sha256sum < tiny_$1.deb | cut -d ' ' -f 1)" >> Packages
+}
+rm -f /etc/apt/sources.list.d/*
+echo 'deb [trusted=yes] http://127.0.0.1:8000 ./' > /etc/apt/sources.list
+ip link set lo up
+package 1
+setsid python3 -m http.server --bind 127.0.0.1 8000 > /dev/null 2>&1 &
+sleep 1
+apt-get update
+mkdir -p /var/lib/apt/periodic
+touch /var/lib/apt/periodic/update-success-stamp
+rm tiny_1.deb
+package 2
+"""
+"""A mirror on which a newer version has just taken the place of the one that the lists name."""
+
+
+def test_lists_that_the_mirror_has_outrun_are_renewed_once_and_the_step_tried_again(
+    lonely_machine: ThrowawayMachine,
+) -> None:
+    runs = Runs(lonely_machine)
+    runs.machine.do(["/bin/sh", "-c", MIRROR])
+    wanted = PackagesInstalled(manager="apt", names=("tiny-package",))
+    apt = MANAGERS["apt"]
+    refresh = step(
+        "packages.refresh",
+        PackageListsFresh(manager="apt", seconds=86400, wanted=wanted),
+        *map(run_command, apt.refresh()),
+    )
+    install = step("packages.install", wanted, *map(run_command, apt.install(("tiny-package",))))
+    run_id = runs.take(refresh, install.model_copy(update={"needs": ("packages.refresh",)}))
+    state = runs.carry_out(run_id)
+    assert state["status"] == "done"
+    assert "404" in runs.log(run_id, "packages.install")
+    assert [state["steps"][name]["attempts"] for name in ("packages.refresh", "packages.install")] == [1, 2]
+    assert "tiny-package 2" in state["steps"]["packages.install"]["words"]
