@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeGuard, get_args
 
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from kvmwizard.answers import Answers
-from kvmwizard.words import Words, say
+from kvmwizard.words import Place, Words, say
 
 LARGEST_FILE_BYTES = 1024 * 1024
 
@@ -156,8 +157,8 @@ def _detail(details: ErrorDetails) -> Words:
             wrong = next((WRONG_TEXTS[part] for part in reversed(keys) if part in WRONG_TEXTS), wrong)
         case kind:
             wrong = WRONG_KINDS.get(kind, wrong)
-    places = {"key": key or WHOLE_FILE, "value": _quoted(details["input"])}
-    return wrong.model_copy(update={"places": places})
+    places: dict[str, Place] = {"key": key or WHOLE_FILE, "value": _quoted(details["input"])}
+    return replace(wrong, places=places)
 
 
 def _place(location: tuple[int | str, ...]) -> tuple[type[BaseModel], list[str]]:

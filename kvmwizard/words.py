@@ -11,26 +11,30 @@ Babel extracts the first argument of `say` and `_`, and the first two of
 
 import gettext
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
-
-from pydantic import BaseModel, ConfigDict
+from typing import ClassVar
 
 from kvmwizard.resources import asset_path
 
 Place = str | int | float
 
 
-class Words(BaseModel):
+@dataclass(frozen=True)
+class Words:
     """One sentence: an English template and what stands in its named places.
+
+    A plain dataclass, since the wizard's first frame needs words and must not
+    wait for pydantic; in models, pydantic validates it as one of its own.
 
     `plural` and `count` are set together: `plural` is the template for every
     count but one, and `count` is itself available as the place `{count}`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     template: str
-    places: dict[str, Place] = {}
+    places: dict[str, Place] = field(default_factory=dict)
     plural: str | None = None
     count: int | None = None
 

@@ -16,7 +16,6 @@ from textual.message import Message
 from textual.screen import Screen
 
 from kvmwizard.resources import asset_path
-from kvmwizard.session import Session, SessionRefused, SessionStore
 from kvmwizard.words import Words, _, say
 from screens.page import Page
 from screens.state import Machine, Offers, WizardState
@@ -24,8 +23,9 @@ from screens.terminal import over_ssh, terminal_codeset, terminal_signs
 from screens.widgets.frame import shown_bindings
 from screens.wizard import PageEntry, page_beside, page_named, page_to_resume
 
-if TYPE_CHECKING:  # read in after the first frame
+if TYPE_CHECKING:  # pydantic and the engine are read in after the first frame
     from kvmwizard.host.host import Host
+    from kvmwizard.session import Session
 
 GOOD = 0
 NOT_GOOD = 1
@@ -62,6 +62,13 @@ class WizardApp(App[int]):
             super().__init__()
             self.offers = offers
 
+    class SessionOpened(Message):
+        """The session was taken and loaded; `refusal` where it must not be used."""
+
+        def __init__(self, refusal: Words | None) -> None:
+            super().__init__()
+            self.refusal = refusal
+
     def __init__(self, state: WizardState) -> None:
         # The terminal's own sixteen colours: readable on every background, and short to send.
         super().__init__(ansi_color=True)
@@ -69,6 +76,9 @@ class WizardApp(App[int]):
         self.state = state
         self.signs = terminal_signs(os.environ, terminal_codeset())
         self.problem_report: Path | None = None
+        self.refusal: Words | None = None
+        """Why the session cannot be used, told once the screens are closed."""
+        self._session_is_open = asyncio.Event()
         if over_ssh(os.environ):
             self.animation_level = "none"
 
@@ -79,13 +89,39 @@ class WizardApp(App[int]):
             loop.add_signal_handler(number, self._ended_from_outside)
         if self.signs.border == "ascii":
             self.add_class("-ascii")
-        if self.state.watching_only:
-            from screens.onlooker import OnlookerScreen  # noqa: PLC0415  -- only for a second wizard
-
-            self.push_screen(OnlookerScreen(self.state))
+        if self.state.opened:
+            self._session_is_open.set()
+            self.push_screen(self._onlooker() if self.state.watching_only else self._first_page())
+            self.call_after_refresh(self.read_machine)
         else:
-            self.push_screen(self._first_page())
-        self.call_after_refresh(self.read_machine)
+            self.push_screen(self._page(page_named("welcome")))
+            self.call_after_refresh(self.run_worker, self._open_session, thread=True, group="session")
+
+    def _open_session(self) -> None:
+        from kvmwizard.session import SessionRefused  # noqa: PLC0415  -- imported in this thread, after the first frame
+
+        try:
+            self.state.open()
+        except SessionRefused as refused:
+            self.post_message(self.SessionOpened(refused.words))
+        else:
+            self.post_message(self.SessionOpened(None))
+
+    @on(SessionOpened)
+    def _session_was_opened(self, event: SessionOpened) -> None:
+        if event.refusal is not None:
+            self.refusal = event.refusal
+            self.exit(UNREADABLE_INPUT)
+            return
+        self._session_is_open.set()
+        if self.state.watching_only:
+            self.switch_screen(self._onlooker())
+        self.read_machine()
+
+    def _onlooker(self) -> Screen[None]:
+        from screens.onlooker import OnlookerScreen  # noqa: PLC0415  -- only for a second wizard
+
+        return OnlookerScreen(self.state)
 
     def _first_page(self) -> Page:
         session = self.state.session
@@ -135,6 +171,7 @@ class WizardApp(App[int]):
 
     @on(Page.Edited)
     async def _answer_was_edited(self, event: Page.Edited) -> None:
+        await self._session_is_open.wait()
         await self.save(self.state.with_answer(event.answer))
         self._tell_page()
 
@@ -145,6 +182,7 @@ class WizardApp(App[int]):
 
     @on(Page.Turned)
     async def _page_was_turned(self, event: Page.Turned) -> None:
+        await self._session_is_open.wait()
         page = self.current_page
         if page is None or page is not event.page:
             return
@@ -158,8 +196,10 @@ class WizardApp(App[int]):
         await self.save(self.state.with_page(entry.name))
         self.switch_screen(self._page(entry))
 
-    async def save(self, session: Session) -> None:
+    async def save(self, session: "Session") -> None:
         """Keep the session, on disk before anything else happens."""
+        from kvmwizard.session import SessionRefused  # noqa: PLC0415  -- pydantic would hold the first frame up
+
         self.state.session = session
         if self.state.watching_only:
             return
@@ -241,7 +281,9 @@ def farewell(app: WizardApp) -> Words | None:
         )
     if app.return_code == NOT_GOOD and app.return_value is None:
         return say("kvmwizard met a mistake of its own and had to stop. Your answers are saved.")
-    if app.state.session.page in ("run", "proof"):
+    if app.refusal is not None:
+        return app.refusal
+    if not app.state.opened or app.state.session.page in ("run", "proof"):
         return None
     return say("Your answers are saved; kvmwizard opens again where you were.")
 
@@ -252,17 +294,18 @@ def open_wizard(*, state_directory: Path, host: "Host | None" = None) -> int:
     `host` is the machine to read; by default the live one. The caller has made
     sure that standard input and output are a terminal.
     """
-    store = SessionStore(state_directory)
-    try:
-        locked = store.lock()
-        state = WizardState(store, store.load(), host)
-    except SessionRefused as refused:
-        print(refused.words, file=sys.stderr)  # noqa: T201  -- no screen is open yet
-        return UNREADABLE_INPUT
-    state.watching_only = not locked
+    state = WizardState(state_directory, host)
     app = WizardApp(state)
+    if not state.is_new:
+        from kvmwizard.session import SessionRefused  # noqa: PLC0415  -- a new session is shown before pydantic is read in
+
+        try:
+            state.open()
+        except SessionRefused as refused:
+            print(refused.words, file=sys.stderr)  # noqa: T201  -- no screen is open yet
+            return UNREADABLE_INPUT
     result = app.run()
     words = farewell(app)
     if words is not None:
-        print(words, file=sys.stderr if app.problem_report else sys.stdout)
+        print(words, file=sys.stdout if result == GOOD else sys.stderr)
     return result if result is not None else app.return_code or GOOD

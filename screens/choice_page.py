@@ -2,17 +2,19 @@
 
 import asyncio
 from abc import abstractmethod
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 
-from kvmwizard.answers import AnswerModel, answer_problems
-from kvmwizard.host.facts import Facts
 from kvmwizard.words import Words, _, say
 from screens.page import Page
 from screens.state import ANSWER_FIELDS
 from screens.widgets.entries import Entry, Sign
 from screens.widgets.entry_list import EntryList
+
+if TYPE_CHECKING:  # pydantic is read in after the first frame
+    from kvmwizard.answers import AnswerModel
+    from kvmwizard.host.facts import Facts
 
 
 class ChoicePage(Page):
@@ -23,15 +25,15 @@ class ChoicePage(Page):
     ]
 
     @abstractmethod
-    def current(self) -> AnswerModel | None:
+    def current(self) -> "AnswerModel | None":
         """The page's answer as it is; None while the machine is still being read."""
 
     @abstractmethod
-    def pressed(self, entry: Entry) -> AnswerModel | None:
+    def pressed(self, entry: Entry) -> "AnswerModel | None":
         """The answer with this entry chosen or switched; None where it is no choice."""
 
     @abstractmethod
-    def choices(self, facts: Facts) -> tuple[Entry, ...]:
+    def choices(self, facts: "Facts") -> tuple[Entry, ...]:
         """The list, for the machine as read."""
 
     def entries(self) -> tuple[Entry, ...]:
@@ -84,11 +86,13 @@ class ChoicePage(Page):
         self.post_message(self.Edited(answer))
         await super().action_next()
 
-    def refusal(self, answer: AnswerModel | None) -> Words | None:
+    def refusal(self, answer: "AnswerModel | None") -> Words | None:
         """Why one cannot go on with this answer; None where one can."""
         if answer is None or self.state.machine is None:
             return say("This machine is still being read. Wait a moment, then press Enter again.")
+        from kvmwizard.answers import answer_problems  # noqa: PLC0415  -- pydantic would hold the first frame up
+
         answers = self.state.with_answer(answer).answers
-        field = ANSWER_FIELDS[type(answer)]
+        field = ANSWER_FIELDS[type(answer).__name__]
         problems = answer_problems(answers, self.state.machine.facts)
         return next((problem.words for problem in problems if problem.page == field), None)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from textual import on
 from textual.app import ComposeResult
@@ -12,21 +12,23 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widget import Widget
 
-from kvmwizard.answers import AnswerModel
-from kvmwizard.session import PageName
 from kvmwizard.words import _
 from screens.state import WizardState
 from screens.widgets.entries import Entry
 from screens.widgets.entry_list import EntryList
 from screens.widgets.explanation import Explanation
 from screens.widgets.frame import KeyLine, Notice, PageList, TitleLine
-from screens.wizard import page_named, pages_for
+from screens.wizard import page_named
+
+if TYPE_CHECKING:  # pydantic is read in after the first frame
+    from kvmwizard.answers import AnswerModel
+    from kvmwizard.session import PageName
 
 
 class Page(Screen[None]):
     """A page of the wizard. It reads the state and posts what the person did; it changes nothing else."""
 
-    PAGE: ClassVar[PageName]
+    PAGE: "ClassVar[PageName]"
     AUTO_FOCUS = "EntryList"
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -45,7 +47,7 @@ class Page(Screen[None]):
     class Edited(Message):
         """The person changed this page's answer; it is valid."""
 
-        def __init__(self, answer: AnswerModel) -> None:
+        def __init__(self, answer: "AnswerModel") -> None:
             super().__init__()
             self.answer = answer
 
@@ -164,9 +166,9 @@ class Page(Screen[None]):
         self.post_message(self.Turned(self, "next"))
 
     def _number(self) -> str:
-        pages = [page.name for page in pages_for(self.state.answers)]
+        pages = [page.name for page in self.state.way]
         return _("{page} of {pages}", page=pages.index(self.PAGE) + 1, pages=len(pages))
 
     def _list(self) -> tuple[tuple[str, ...], int]:
-        pages = pages_for(self.state.answers)
+        pages = self.state.way
         return tuple(str(page.title) for page in pages), [page.name for page in pages].index(self.PAGE)

@@ -4,36 +4,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kvmwizard.answers import (
-    AccessAnswer,
-    AnswerModel,
-    Answers,
-    KernelAnswer,
-    KernelOptionsAnswer,
-    QemuAnswer,
-    QemuOptionsAnswer,
-    WelcomeAnswer,
-    completed_answers,
-)
-from kvmwizard.session import LoadedSession, PageName, Session, SessionStore
 from kvmwizard.words import Words
+from screens.wizard import PageEntry, pages_for
 
-if TYPE_CHECKING:  # the engine's parts are read in after the first frame
+if TYPE_CHECKING:  # pydantic and the engine's parts are read in after the first frame
+    from kvmwizard.answers import AnswerModel, Answers
     from kvmwizard.checks.results import CheckResult
     from kvmwizard.host.facts import Facts
     from kvmwizard.host.host import Host
     from kvmwizard.packages.offers import KernelOffer, PackageOffer
     from kvmwizard.plan.model import Plan
+    from kvmwizard.session import PageName, Session, SessionStore
 
-ANSWER_FIELDS: dict[type[AnswerModel], str] = {
-    WelcomeAnswer: "welcome",
-    KernelAnswer: "kernel",
-    KernelOptionsAnswer: "kernel_options",
-    QemuAnswer: "qemu",
-    QemuOptionsAnswer: "qemu_options",
-    AccessAnswer: "access",
+ANSWER_FIELDS = {
+    "WelcomeAnswer": "welcome",
+    "KernelAnswer": "kernel",
+    "KernelOptionsAnswer": "kernel_options",
+    "QemuAnswer": "qemu",
+    "QemuOptionsAnswer": "qemu_options",
+    "AccessAnswer": "access",
 }
-"""Which field of `Answers` each page's answer is."""
+"""Which field of `Answers` each page's answer is, by its class's name."""
 
 
 @dataclass(frozen=True)
@@ -63,38 +54,58 @@ class Review:
 class WizardState:
     """One wizard's knowledge; pages read it, and only the application changes it."""
 
-    def __init__(self, store: SessionStore, loaded: LoadedSession, host: "Host | None" = None) -> None:
-        self.store = store
-        self.session: Session = loaded.session
-        self.notice: Words | None = loaded.notice
-        self.resumed = loaded.session != Session()
+    def __init__(self, state_directory: Path, host: "Host | None" = None) -> None:
+        self.state_directory = state_directory
+        """Where sessions, runs and problem reports lie."""
         self.host = host
+        self.notice: Words | None = None
         self.machine: Machine | None = None
         self.offers: Offers | None = None
+        self.opened = False
+        """The session was loaded; before, only what needs no session can be shown."""
         self.watching_only = False
         """Another wizard holds the session: look on, change nothing."""
+        self.store: SessionStore
+        self.session: Session
 
     @property
-    def state_directory(self) -> Path:
-        """Where sessions, runs and problem reports lie."""
-        return self.store.state_directory
+    def is_new(self) -> bool:
+        """No wizard was ever opened on this directory, so that it begins at Welcome."""
+        return not any((self.state_directory / name).exists() for name in ("session.json", "session.lock"))
+
+    def open(self) -> None:
+        """Take the session, or see that another wizard has it, and load it. Raises SessionRefused."""
+        from kvmwizard.session import SessionStore  # noqa: PLC0415  -- pydantic would hold the first frame up
+
+        self.store = SessionStore(self.state_directory)
+        self.watching_only = not self.store.lock()
+        loaded = self.store.load()
+        self.session, self.notice = loaded.session, loaded.notice
+        self.opened = True
 
     @property
-    def answers(self) -> Answers:
+    def answers(self) -> "Answers":
         """What was answered, and the proposal where nothing was."""
+        from kvmwizard.answers import completed_answers  # noqa: PLC0415  -- as in `open`
+
         answered = self.session.answers
         return answered if self.machine is None else completed_answers(answered, self.machine.facts)
+
+    @property
+    def way(self) -> tuple[PageEntry, ...]:
+        """The pages of the way that the answers take."""
+        return pages_for(self.answers if self.opened else None)
 
     @property
     def host_name(self) -> str:
         """The machine's name; empty until it was read."""
         return self.machine.facts.host_name if self.machine else ""
 
-    def with_answer(self, answer: AnswerModel) -> Session:
+    def with_answer(self, answer: "AnswerModel") -> "Session":
         """The session with one page's answer changed."""
-        answers = self.session.answers.model_copy(update={ANSWER_FIELDS[type(answer)]: answer})
+        answers = self.session.answers.model_copy(update={ANSWER_FIELDS[type(answer).__name__]: answer})
         return self.session.model_copy(update={"answers": answers})
 
-    def with_page(self, page: PageName) -> Session:
+    def with_page(self, page: "PageName") -> "Session":
         """The session at another page."""
         return self.session.model_copy(update={"page": page})

@@ -1,10 +1,14 @@
 """Welcome: what this is, and which way in."""
 
-from kvmwizard.answers import AnswerModel, WelcomeAnswer
-from kvmwizard.host.facts import Facts
+from typing import TYPE_CHECKING
+
 from kvmwizard.words import Words, _
 from screens.choice_page import ChoicePage
 from screens.widgets.entries import Entry, Part, Sign
+
+if TYPE_CHECKING:  # pydantic is read in after the first frame
+    from kvmwizard.answers import AnswerModel
+    from kvmwizard.host.facts import Facts
 
 
 class WelcomePage(ChoicePage):
@@ -37,19 +41,21 @@ class WelcomePage(ChoicePage):
             ),
         )
 
-    def choices(self, facts: Facts) -> tuple[Entry, ...]:  # noqa: ARG002  -- the ways in need no facts
+    def choices(self, facts: "Facts") -> tuple[Entry, ...]:  # noqa: ARG002  -- the ways in need no facts
         """The ways in."""
         return self.entries()
 
-    def current(self) -> AnswerModel:
-        """The way chosen."""
-        return self.state.session.answers.welcome or WelcomeAnswer()
+    def current(self) -> "AnswerModel":
+        """The way chosen; there is one."""
+        from kvmwizard.answers import WelcomeAnswer  # noqa: PLC0415  -- pydantic would hold the first frame up
 
-    def pressed(self, entry: Entry) -> AnswerModel | None:  # noqa: ARG002  -- there is one way in
-        """The way in of this entry."""
         return WelcomeAnswer()
 
-    def refusal(self, answer: AnswerModel | None) -> Words | None:  # noqa: ARG002  -- a way in is always open
+    def pressed(self, entry: Entry) -> "AnswerModel | None":  # noqa: ARG002  -- there is one way in
+        """The way in of this entry."""
+        return self.current()
+
+    def refusal(self, answer: "AnswerModel | None") -> Words | None:  # noqa: ARG002  -- a way in is always open
         """One can always go on from here."""
         return None
 

@@ -1,41 +1,42 @@
 """The way through the wizard: a list of pages, some of which may not apply."""
 
-import pkgutil
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from kvmwizard.answers import Answers, LocalQemu
-from kvmwizard.session import PageName
 from kvmwizard.words import Words, say
 
-if TYPE_CHECKING:  # a page is read in when it is opened
+if TYPE_CHECKING:  # a page is read in when it is opened, and pydantic after the first frame
+    from kvmwizard.answers import Answers
+    from kvmwizard.session import PageName
     from screens.page import Page
 
 
-def always(_answers: Answers) -> bool:
+def always(_answers: "Answers") -> bool:
     """The page belongs to every way."""
     return True
 
 
-def qemu_is_installed_by_us(answers: Answers) -> bool:
+def qemu_is_installed_by_us(answers: "Answers") -> bool:
     """Nothing is installed beside a QEMU that is here already."""
-    return answers.qemu is None or not isinstance(answers.qemu.qemu, LocalQemu)
+    return answers.qemu is None or answers.qemu.qemu.source == "distribution"
 
 
 @dataclass(frozen=True)
 class PageEntry:
     """One page of the way."""
 
-    name: PageName
+    name: "PageName"
     title: Words
     page: str
     """Its class, as `module:name`."""
-    applies: Callable[[Answers], bool] = always
+    applies: "Callable[[Answers], bool]" = always
 
     def load(self) -> "type[Page]":
         """Its class; opening a page is what imports it."""
-        return cast("type[Page]", pkgutil.resolve_name(self.page))
+        module, name = self.page.split(":")
+        return cast("type[Page]", getattr(importlib.import_module(module), name))
 
 
 PAGES: tuple[PageEntry, ...] = (
@@ -54,17 +55,17 @@ PAGES: tuple[PageEntry, ...] = (
 )
 
 
-def pages_for(answers: Answers) -> tuple[PageEntry, ...]:
-    """The pages of the way that these answers take."""
-    return tuple(page for page in PAGES if page.applies(answers))
+def pages_for(answers: "Answers | None") -> tuple[PageEntry, ...]:
+    """The pages of the way that these answers take; every page before anything was answered."""
+    return tuple(page for page in PAGES if answers is None or page.applies(answers))
 
 
-def page_named(name: PageName) -> PageEntry:
+def page_named(name: "PageName") -> PageEntry:
     """The entry of that name."""
     return next(page for page in PAGES if page.name == name)
 
 
-def page_beside(name: PageName, answers: Answers, steps: int) -> PageEntry | None:
+def page_beside(name: "PageName", answers: "Answers", steps: int) -> PageEntry | None:
     """The page so many steps before (negative) or after; None beyond either end."""
     pages = pages_for(answers)
     names = [page.name for page in pages]
@@ -72,7 +73,7 @@ def page_beside(name: PageName, answers: Answers, steps: int) -> PageEntry | Non
     return pages[target] if 0 <= target < len(pages) else None
 
 
-def page_to_resume(name: PageName, answers: Answers, *, has_run: bool) -> PageEntry:
+def page_to_resume(name: "PageName", answers: "Answers", *, has_run: bool) -> PageEntry:
     """Where a saved session goes on: its page, or the nearest one before it that applies."""
     if name in ("run", "proof") and not has_run:
         name = "review"

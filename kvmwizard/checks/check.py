@@ -1,6 +1,6 @@
 """One check: its name, its reason, and the five ways it can end."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kvmwizard.checks.results import Cause, CheckResult, Mend, Outcome
 from kvmwizard.host.reading import Unknown, UnknownReason
@@ -69,7 +69,7 @@ class Check:
 def why_unknown(reading: Unknown) -> Words:
     """Why a thing could not be learnt."""
     if reading.detail:
-        return DETAILED[reading.unknown].model_copy(update={"places": {"detail": reading.detail}})
+        return replace(DETAILED[reading.unknown], places={"detail": reading.detail})
     return PLAIN[reading.unknown]
 
 

@@ -10,8 +10,6 @@ import sys
 from pathlib import Path
 from typing import IO, Any
 
-from pydantic import BaseModel
-
 from kvmwizard.words import Words
 from kvmwizard.wrapping import printable, signs_in_ascii
 
@@ -67,8 +65,10 @@ def as_json(value: Any) -> Any:
     """The value with all words in English, ready for `json.dumps`."""
     if isinstance(value, Words):
         return value.english
-    if isinstance(value, BaseModel):
-        return {name: as_json(getattr(value, name)) for name in type(value).model_fields}
+    fields = getattr(type(value), "model_fields", None)
+    if isinstance(fields, dict):
+        # A pydantic model; the wizard's first frame must not wait for pydantic, which would tell so.
+        return {name: as_json(getattr(value, name)) for name in fields}
     if isinstance(value, dict):
         return {key: as_json(member) for key, member in value.items()}
     if isinstance(value, list | tuple):

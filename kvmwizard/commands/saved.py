@@ -8,10 +8,10 @@ from typing import Self
 
 from kvmwizard.answers import Answers
 from kvmwizard.answers_file import AnswersFileRefused, read_answers_file
+from kvmwizard.commands.directory import asked_state_directory
 from kvmwizard.commands.exit_code import CommandRefused, ExitCode
 from kvmwizard.commands.output import complain
 from kvmwizard.commands.parser import Options
-from kvmwizard.paths import DirectoryRefused, state_directory
 from kvmwizard.run.model import RunState, RunStatus
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.store import RunStore
@@ -47,10 +47,7 @@ class State:
     @classmethod
     def of(cls, options: Options) -> Self:
         """The directory that was asked for, else the user's own. Raises CommandRefused."""
-        try:
-            directory = state_directory(options.state_dir)
-        except DirectoryRefused as refused:
-            raise CommandRefused(ExitCode.WRONG_USE, refused.words) from refused
+        directory = asked_state_directory(options)
         return cls(directory, SessionStore(directory), RunStore(directory))
 
     def session(self) -> Session:

@@ -134,6 +134,8 @@ class EntryList(ScrollView, can_focus=True):
     def on_resize(self, _event: events.Resize) -> None:
         """Columns depend on the width."""
         self._repaint()
+        # Textual has marked the whole list without asking to send it; left so, the next key would.
+        self.refresh()
         self._follow_cursor()
 
     def render_line(self, y: int) -> Strip:
@@ -142,7 +144,12 @@ class EntryList(ScrollView, can_focus=True):
         return self._lines[row] if row < len(self._lines) else BLANK
 
     def _follow_cursor(self) -> None:
-        self.scroll_to_region(Region(0, self.cursor, 1, 1), animate=False, force=True, immediate=True)
+        first, height = self.scroll_offset.y, self.size.height
+        # Textual repaints the whole list for every scroll, even for one to where it is already.
+        if self.cursor < first:
+            self.scroll_to(y=self.cursor, animate=False, force=True, immediate=True)
+        elif height and self.cursor >= first + height:
+            self.scroll_to(y=self.cursor - height + 1, animate=False, force=True, immediate=True)
 
     def _repaint(self) -> None:
         if not self.is_mounted:

@@ -75,7 +75,7 @@ class PaintedLines(Widget):
 
     def repaint(self) -> None:
         """Paint anew, and mark for sending what differs from before."""
-        if not self.is_mounted:
+        if not self.is_mounted or not self.content_size:
             return
         old = self._lines
         self._lines = self.paint(self.content_size.width, self.content_size.height)

@@ -74,5 +74,5 @@ def test_a_missing_package_is_named() -> None:
         env={"PATH": "/usr/bin"},
     )
     assert process.returncode == 1
-    assert process.stderr.startswith("kvmwizard needs the Python package pydantic, which ")
+    assert process.stderr.startswith("kvmwizard needs the Python package rich, which ")
     assert process.stderr.count("\n") == 1

@@ -111,14 +111,12 @@ async def walking(
     reads: bool = True,
 ) -> AsyncIterator[Walk]:
     """The wizard on the machine; `reads=False` leaves it reading for ever."""
-    store = SessionStore(state_directory)
-    locked = store.lock()
-    state = WizardState(store, store.load())
-    state.watching_only = not locked
+    state = WizardState(state_directory)
+    state.open()
     app = DescribedApp(state, (facts or make_facts()) if reads else None, offers if reads else None)
     try:
         async with app.run_test(size=size) as pilot:
             await pilot.pause()
-            yield Walk(app, pilot, store)
+            yield Walk(app, pilot, state.store)
     finally:
-        store.unlock()
+        state.store.unlock()
