@@ -6,6 +6,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -63,7 +64,7 @@ class WizardApp(App[int]):
             self.offers = offers
 
     class SessionOpened(Message):
-        """The session was taken and loaded; `refusal` where it must not be used."""
+        """The session was taken and loaded, or must not be used: `refusal`."""
 
         def __init__(self, refusal: Words | None) -> None:
             super().__init__()
@@ -78,7 +79,8 @@ class WizardApp(App[int]):
         self.problem_report: Path | None = None
         self.refusal: Words | None = None
         """Why the session cannot be used, told once the screens are closed."""
-        self._session_is_open = asyncio.Event()
+        self._session_is_ready = asyncio.Event()
+        """Loaded, or refused."""
         if over_ssh(os.environ):
             self.animation_level = "none"
 
@@ -90,22 +92,25 @@ class WizardApp(App[int]):
         if self.signs.border == "ascii":
             self.add_class("-ascii")
         if self.state.opened:
-            self._session_is_open.set()
+            self._session_is_ready.set()
             self.push_screen(self._onlooker() if self.state.watching_only else self._first_page())
             self.call_after_refresh(self.read_machine)
         else:
             self.push_screen(self._page(page_named("welcome")))
-            self.call_after_refresh(self.run_worker, self._open_session, thread=True, group="session")
+            opening = partial(self._open_session, loop)
+            self.call_after_refresh(self.run_worker, opening, thread=True, group="session")
 
-    def _open_session(self) -> None:
+    def _open_session(self, loop: asyncio.AbstractEventLoop) -> None:
         from kvmwizard.session import SessionRefused  # noqa: PLC0415  -- imported in this thread, after the first frame
 
+        refusal = None
         try:
             self.state.open()
         except SessionRefused as refused:
-            self.post_message(self.SessionOpened(refused.words))
-        else:
-            self.post_message(self.SessionOpened(None))
+            refusal = refused.words
+        self.post_message(self.SessionOpened(refusal))
+        # Not by the message: a key pressed meanwhile is being handled, and waits for this before messages do.
+        loop.call_soon_threadsafe(self._session_is_ready.set)
 
     @on(SessionOpened)
     def _session_was_opened(self, event: SessionOpened) -> None:
@@ -113,7 +118,6 @@ class WizardApp(App[int]):
             self.refusal = event.refusal
             self.exit(UNREADABLE_INPUT)
             return
-        self._session_is_open.set()
         if self.state.watching_only:
             self.switch_screen(self._onlooker())
         self.read_machine()
@@ -171,9 +175,15 @@ class WizardApp(App[int]):
 
     @on(Page.Edited)
     async def _answer_was_edited(self, event: Page.Edited) -> None:
-        await self._session_is_open.wait()
+        if not await self._can_edit():
+            return
         await self.save(self.state.with_answer(event.answer))
         self._tell_page()
+
+    async def _can_edit(self) -> bool:
+        """Whether the session is ours to change, once that is known."""
+        await self._session_is_ready.wait()
+        return self.state.opened and not self.state.watching_only
 
     @on(Page.RunChosen)
     async def _run_was_chosen(self, event: Page.RunChosen) -> None:
@@ -182,7 +192,8 @@ class WizardApp(App[int]):
 
     @on(Page.Turned)
     async def _page_was_turned(self, event: Page.Turned) -> None:
-        await self._session_is_open.wait()
+        if not await self._can_edit():
+            return
         page = self.current_page
         if page is None or page is not event.page:
             return

@@ -53,7 +53,7 @@ class Walk:
 
     app: DescribedApp
     pilot: Pilot[int]
-    store: SessionStore
+    state: WizardState
 
     @property
     def page(self) -> Page:
@@ -64,7 +64,7 @@ class Walk:
     @property
     def saved(self) -> Session:
         """What another wizard would load."""
-        return SessionStore(self.store.state_directory).load().session
+        return SessionStore(self.state.state_directory).load().session
 
     @property
     def text(self) -> str:
@@ -102,21 +102,24 @@ class Walk:
 
 
 @asynccontextmanager
-async def walking(
+async def walking(  # noqa: PLR0913  -- each is one thing that a test may want different
     state_directory: Path,
     *,
     facts: Facts | None = None,
     offers: Offers | None = OFFERS,
     size: tuple[int, int] = (80, 24),
     reads: bool = True,
+    opened: bool = True,
 ) -> AsyncIterator[Walk]:
-    """The wizard on the machine; `reads=False` leaves it reading for ever."""
+    """The wizard on the machine; `reads=False`: it is read for ever; `opened=False`: Welcome comes first."""
     state = WizardState(state_directory)
-    state.open()
+    if opened:
+        state.open()
     app = DescribedApp(state, (facts or make_facts()) if reads else None, offers if reads else None)
     try:
         async with app.run_test(size=size) as pilot:
             await pilot.pause()
-            yield Walk(app, pilot, state.store)
+            yield Walk(app, pilot, state)
     finally:
-        state.store.unlock()
+        if state.opened:
+            state.store.unlock()

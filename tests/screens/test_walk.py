@@ -8,6 +8,7 @@ import pytest
 from kvmwizard.answers import Answers, LocalQemu, QemuAnswer
 from kvmwizard.host.qemu import QemuBinary
 from kvmwizard.session import PageName, Session, SessionStore
+from screens.state import WizardState
 from screens.wizard import PAGES, page_beside, page_to_resume, pages_for
 from tests.facts_builder import make_facts
 from tests.screens.pilots import walking
@@ -72,6 +73,33 @@ async def test_back_goes_the_same_way_and_loses_nothing(state_directory: Path) -
         answer = walk.saved.answers.qemu_options
         assert answer is not None
         assert "libvirt" in answer.extras
+
+
+async def test_a_new_session_shows_welcome_before_it_is_loaded_and_keeps_early_keys(
+    state_directory: Path,
+) -> None:
+    assert WizardState(state_directory).is_new
+    async with walking(state_directory, opened=False) as walk:
+        await walk.pilot.press("enter")
+        for _ in range(100):
+            await walk.pilot.pause(0.05)
+            if walk.page.PAGE == "hardware":
+                break
+        assert walk.page.PAGE == "hardware"
+        assert walk.saved.page == "hardware"
+        assert walk.saved.answers.welcome is not None
+
+
+async def test_a_refused_session_ends_the_wizard_with_its_words(state_directory: Path) -> None:
+    (state_directory / "session.json").symlink_to("/nowhere")
+    async with walking(state_directory, opened=False) as walk:
+        for _ in range(100):
+            await walk.pilot.pause(0.05)
+            if walk.app.refusal is not None:
+                break
+        assert walk.app.return_value == 2
+        assert walk.app.refusal is not None
+        assert "session.json" in walk.app.refusal.english
 
 
 async def test_before_the_first_page_there_is_none(state_directory: Path) -> None:
