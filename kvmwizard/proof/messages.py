@@ -13,10 +13,8 @@ from kvmwizard.words import Words, say
 # KVM gave up on the guest (accel/kvm/kvm-all.c, kvm_cpu_exec). QEMU pauses the
 # guest then and stays, so that waiting any longer is in vain.
 GUEST_STOPPED = re.compile(r"KVM internal error|KVM: entry failed|error: kvm run failed|KVM: unknown exit")
-NO_DEVICE_MODEL = re.compile(
-    r"'(?:isa-debug-exit|floppy|isa-fdc)' is not a valid device model name"
-    r"|machine type does not support if=floppy"
-    r"|Device '?isa-debug-exit'? not found"
+NO_DEBUG_EXIT = re.compile(
+    r"'isa-debug-exit' is not a valid device model name|Device '?isa-debug-exit'? not found"
 )
 NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 EMULATION_FAILURE = "1"
@@ -35,9 +33,9 @@ def guest_was_stopped(output: str) -> bool:
     return GUEST_STOPPED.search(output) is not None
 
 
-def lacks_device_model(output: str) -> bool:
-    """Whether this QEMU was built without the debug exit or the floppy disk (RHEL's is)."""
-    return NO_DEVICE_MODEL.search(output) is not None
+def lacks_debug_exit(output: str) -> bool:
+    """Whether this QEMU was built without the device isa-debug-exit (RHEL's is)."""
+    return NO_DEBUG_EXIT.search(output) is not None
 
 
 def lacks_accelerator(output: str, accelerator: str) -> bool:

@@ -47,10 +47,10 @@ def test_the_disk_and_the_accelerator_are_what_they_should_be(tmp_path: Path) ->
     assert " -enable-kvm -cpu host " in with_kvm
     assert " -machine accel=tcg " in without
     assert "-enable-kvm" not in without
-    assert with_kvm.endswith(" 1474560")
+    assert with_kvm.endswith(" 1048576")
 
 
-def test_a_qemu_without_floppy_and_debug_exit_boots_a_hard_disk(tmp_path: Path) -> None:
+def test_a_qemu_without_the_debug_exit_ends_by_a_reset(tmp_path: Path) -> None:
     assert boot_with(tmp_path, LACKS_DEVICES).outcome is Outcome.PASS
 
 
