@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 
 from kvmwizard.words import Words, _, say
 from screens.page import Page
-from screens.state import ANSWER_FIELDS
+from screens.state import ANSWER_FIELDS, WizardState
 from screens.widgets.entries import Entry, Sign
 from screens.widgets.entry_list import EntryList
 
@@ -23,6 +23,10 @@ class ChoicePage(Page):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("e", "explain", _("Explain"), tooltip=_("Read all about the selected line")),
     ]
+
+    def __init__(self, state: WizardState) -> None:
+        super().__init__(state)
+        self._waited = False
 
     @abstractmethod
     def current(self) -> "AnswerModel | None":
@@ -39,6 +43,13 @@ class ChoicePage(Page):
     def entries(self) -> tuple[Entry, ...]:
         """Nothing to choose from before the machine was read."""
         return () if self.state.machine is None else self.choices(self.state.machine.facts)
+
+    def state_changed(self, select: str | None = None) -> None:
+        """Once the machine is read, nobody need be told to wait for it."""
+        if self._waited and self.state.machine is not None:
+            self._waited = False
+            self.show_notice("")
+        super().state_changed(select)
 
     def question(self) -> str:
         """What is being waited for, while it is."""
@@ -66,6 +77,7 @@ class ChoicePage(Page):
         if answer is None:
             super().press(entry)
         else:
+            self.show_notice("")
             self.post_message(self.Edited(answer))
 
     def action_explain(self) -> None:
@@ -79,10 +91,12 @@ class ChoicePage(Page):
         selected = self.query_one(EntryList).selected
         taken = self.pressed(selected) if selected is not None and selected.sign is Sign.UNCHOSEN else None
         answer = taken or self.current()
+        self._waited = self.state.machine is None
         refusal = await asyncio.to_thread(self.refusal, answer)
         if refusal is not None or answer is None:
             self.show_notice(str(refusal))
             return
+        self.show_notice("")
         self.post_message(self.Edited(answer))
         await super().action_next()
 

@@ -65,6 +65,7 @@ class Page(Screen[None]):
     def __init__(self, state: WizardState) -> None:
         super().__init__()
         self.state = state
+        self._said = ""
 
     def compose(self) -> ComposeResult:
         """The frame of every page, around its body."""
@@ -112,12 +113,17 @@ class Page(Screen[None]):
         self.query_one(TitleLine).renumber(self.state.host_name, self._number())
         self.query_one(PageList).relist(*self._list())
         self.query_one("#question", Notice).say(self.question())
-        self.show_notice(str(self.state.notice) if self.state.notice is not None else "")
+        self._show_notice()
         self.refresh_entries(select)
 
     def show_notice(self, text: str) -> None:
-        """Say something on the page until it no longer holds."""
-        self.query_one("#notice", Notice).say(text)
+        """Say something on the page until something else is said; the empty text ends it."""
+        self._said = text
+        self._show_notice()
+
+    def _show_notice(self) -> None:
+        words = self.state.notice
+        self.query_one("#notice", Notice).say(self._said or (str(words) if words is not None else ""))
 
     @on(EntryList.Moved)
     def _selected_another(self, event: EntryList.Moved) -> None:
