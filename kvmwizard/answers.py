@@ -15,7 +15,7 @@ from kvmwizard.host.host import Host
 from kvmwizard.host.identity import stored_identity
 from kvmwizard.host.modules import ModuleState
 from kvmwizard.host.processor import VirtualizationExtension
-from kvmwizard.host.qemu import QemuBinary
+from kvmwizard.host.qemu import QemuBinary, emulator_architecture
 from kvmwizard.host.reading import Unknown, known
 from kvmwizard.host.recording import CommandOutput
 from kvmwizard.words import Words, say
@@ -26,9 +26,6 @@ MODULE_NAME = r"^[a-z0-9_]+$"
 ABSOLUTE_PATH = r"^/[^\x00-\x1f]*$"
 EMULATOR_VERSION = r"QEMU (PC )?emulator version \d"
 """How every QEMU begins its answer to --version; "PC" until 2.8 (vl.c)."""
-
-EMULATOR_ARCHITECTURES = {"ppc64le": "ppc64", "i686": "i386"}
-"""Where QEMU's name for an architecture is not the kernel's."""
 
 NO_PACKAGE_MANAGER = say(
     "No package manager that the wizard knows is here, so it cannot install from the distribution. "
@@ -204,7 +201,7 @@ def iommu_obstacle(facts: Facts) -> Words | None:
 
 def native_emulators(facts: Facts) -> tuple[QemuBinary, ...]:
     """The QEMUs here that run guests of this machine's own architecture, which alone can use KVM."""
-    architecture = EMULATOR_ARCHITECTURES.get(facts.processor.architecture, facts.processor.architecture)
+    architecture = emulator_architecture(facts.processor.architecture)
     binaries = known(facts.qemu.binaries, ())
     return tuple(binary for binary in binaries if binary.architecture == architecture)
 

@@ -1,7 +1,7 @@
 """What the wizard would show first, where it cannot be shown: the checks and the plan."""
 
 from kvmwizard.answers import Answers
-from kvmwizard.checks.judge import is_ready, judge
+from kvmwizard.checks.judge import judge
 from kvmwizard.checks.text import checks_as_text
 from kvmwizard.commands.exit_code import CommandRefused, ExitCode
 from kvmwizard.commands.machine import read_machine
@@ -14,13 +14,15 @@ from kvmwizard.words import say
 
 
 def report_plainly(state: State) -> ExitCode:
-    """Print both without one escape sequence. Raises CommandRefused where the session is refused."""
+    """Print both without one escape sequence; a machine that is not ready is no failure of the report.
+
+    Raises CommandRefused where the session is refused.
+    """
     facts = read_machine()
-    results = judge(facts)
-    show(checks_as_text(results, facts, width(), colour=False))
+    show(checks_as_text(judge(facts), facts, width(), colour=False))
     show()
     _show_plan(state.session().answers, facts)
-    return ExitCode.GOOD if is_ready(results) else ExitCode.NOT_GOOD
+    return ExitCode.GOOD
 
 
 def _show_plan(answers: Answers, facts: Facts) -> None:

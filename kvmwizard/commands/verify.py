@@ -2,12 +2,14 @@
 
 import sys
 
+from kvmwizard.answers import Answers
 from kvmwizard.commands.decisions import require_user
 from kvmwizard.commands.exit_code import ExitCode
 from kvmwizard.commands.machine import read_machine
 from kvmwizard.commands.output import colour, complain, show, show_json, width
 from kvmwizard.commands.parser import Options
 from kvmwizard.commands.saved import State
+from kvmwizard.host.facts import Facts
 from kvmwizard.proof.choose import chosen_qemu
 from kvmwizard.proof.json import proof_report
 from kvmwizard.proof.model import Proof
@@ -17,17 +19,25 @@ from kvmwizard.words import Words
 
 
 def run(options: Options) -> ExitCode:
-    """Prove for the user that was named, and print. Raises CommandRefused."""
+    """Prove for the user that was named, else for whom it is, and print. Raises CommandRefused."""
     facts = read_machine()
     if options.user is not None:
         require_user(options.user, facts)
     answers = State.of(options).session().answers
-    proof = prove(options.qemu or chosen_qemu(facts, answers), options.user, Progress().tell)
+    user = options.user or proved_user(answers, facts)
+    proof = prove(options.qemu or chosen_qemu(facts, answers), user, Progress().tell)
     if options.json:
         show_json(proof_report(proof))
     else:
         show_proof(proof)
     return ExitCode.GOOD if proof.good else ExitCode.NOT_GOOD
+
+
+def proved_user(answers: Answers, facts: Facts) -> str | None:
+    """The caller; for root, who can prove for anyone, the user whom the host is set up for."""
+    if facts.users.caller == "root" and answers.access is not None:
+        return answers.access.user
+    return facts.users.person
 
 
 def show_proof(proof: Proof) -> None:

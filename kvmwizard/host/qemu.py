@@ -15,6 +15,14 @@ HOST_EMULATORS = ("qemu-kvm",)
 """Emulators for guests of the host's own architecture (RHEL has no other)."""
 
 
+_EMULATOR_ARCHITECTURES = {"i686": "i386", "armv7l": "arm", "ppc64le": "ppc64"}
+
+
+def emulator_architecture(machine: str) -> str:
+    """QEMU's name for the architecture that `uname -m` names."""
+    return _EMULATOR_ARCHITECTURES.get(machine, machine)
+
+
 class QemuBinary(FactModel):
     """One emulator binary."""
 

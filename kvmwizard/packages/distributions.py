@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from kvmwizard.host.distribution import DistributionFacts
+from kvmwizard.host.qemu import emulator_architecture
 from kvmwizard.host.reading import known
 from kvmwizard.resources import asset_path
 
@@ -51,8 +52,7 @@ class Family(TableModel):
 
     def emulator_path(self, architecture: str) -> str:
         """Where the QEMU package puts the emulator for guests like the host."""
-        emulators = {"i686": "i386", "armv7l": "arm", "ppc64le": "ppc64"}
-        return self.emulator.format(architecture=emulators.get(architecture, architecture))
+        return self.emulator.format(architecture=emulator_architecture(architecture))
 
 
 class Expected(TableModel):

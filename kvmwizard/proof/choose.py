@@ -2,12 +2,11 @@
 
 import os
 
-from kvmwizard.answers import Answers, LocalQemu
+from kvmwizard.answers import Answers, LocalQemu, native_emulators
 from kvmwizard.host.facts import Facts
+from kvmwizard.host.qemu import emulator_architecture
 
 MEGABYTES = 1024 * 1024
-# What `uname -m` calls an architecture for which QEMU has another name.
-QEMU_ARCHITECTURES = {"ppc64le": "ppc64", "armv7l": "arm", "i686": "i386"}
 # Machines that have no default one.
 MACHINE_ARGUMENTS = {"aarch64": ("-machine", "virt"), "riscv64": ("-machine", "virt")}
 
@@ -19,11 +18,8 @@ def chosen_qemu(facts: Facts, answers: Answers | None = None) -> str | None:
     """
     if answers is not None and answers.qemu is not None and isinstance(answers.qemu.qemu, LocalQemu):
         return answers.qemu.qemu.path
-    machine = facts.processor.architecture
-    architecture = QEMU_ARCHITECTURES.get(machine, machine)
-    if not isinstance(facts.qemu.binaries, tuple):
-        return None
-    paths = [binary.path for binary in facts.qemu.binaries if binary.architecture in {machine, architecture}]
+    architecture = emulator_architecture(facts.processor.architecture)
+    paths = [binary.path for binary in native_emulators(facts)]
     # The places of distributions' packages before /usr/local and /opt.
     packaged = (f"/usr/bin/qemu-system-{architecture}", "/usr/libexec/qemu-kvm", "/usr/bin/qemu-kvm")
     return next((path for path in packaged if path in paths), paths[0] if paths else None)
