@@ -1,8 +1,7 @@
 """What a check says."""
 
+from dataclasses import dataclass
 from enum import StrEnum
-
-from pydantic import BaseModel, ConfigDict
 
 from kvmwizard.words import Words
 
@@ -46,10 +45,9 @@ class Mend(StrEnum):
     ENABLE_IOMMU = "enable-iommu"
 
 
-class CheckResult(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class CheckResult:
     """One check, judged."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
     """Stable and documented in the README, as `kvm.device.opens`."""

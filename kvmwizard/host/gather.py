@@ -1,6 +1,7 @@
 """Reads every subject at once."""
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,28 +15,34 @@ from kvmwizard.host.guest import run_guest
 from kvmwizard.host.host import Host
 from kvmwizard.host.iommu import read_iommu
 from kvmwizard.host.kernel import read_kernel, read_kernel_log
-from kvmwizard.host.kvm_device import read_kvm_device
+from kvmwizard.host.kvm_device import GuestRun, read_kvm_device
 from kvmwizard.host.memory import read_disk, read_memory
 from kvmwizard.host.modules import read_modules
 from kvmwizard.host.processor import read_processor
 from kvmwizard.host.qemu import read_qemu
+from kvmwizard.host.reading import Reading
 from kvmwizard.host.security import read_security
 from kvmwizard.host.toolchain import read_toolchain
 from kvmwizard.host.users import read_users
 
 
-def gather(host: Host, build_directory: Path | None = None) -> Facts:
+def gather(
+    host: Host,
+    build_directory: Path | None = None,
+    guest: Callable[[], Reading[GuestRun]] = run_guest,
+) -> Facts:
     """Read the machine, all subjects concurrently; never raises for what cannot be read.
 
     What waits for other programs runs in threads of its own; the rest are short
     reads of /proc and /sys, done meanwhile.
 
     `build_directory` is where builds would go; its file system's free space is
-    read. By default the user's cache directory.
+    read. By default the user's cache directory. `guest` runs our own guest, or
+    waits for one that was started before; it is called where /dev/kvm opens.
     """
     accounts = Accounts(host)
     with ThreadPoolExecutor(max_workers=3) as pool:
-        kvm = pool.submit(read_kvm_device, host, accounts, run_guest)
+        kvm = pool.submit(read_kvm_device, host, accounts, guest)
         toolchain = pool.submit(read_toolchain, host)
         processor = read_processor(host)
         qemu = pool.submit(read_qemu, host, processor.architecture)

@@ -9,7 +9,7 @@ MOST_DIGITS = 20
 """Digits of the largest number that the kernel prints, 2**64 - 1."""
 QUOTED = 80
 """Characters of a text that are quoted where it is not understood."""
-NUMBER = re.compile(r"[0-9]{1,20}", re.ASCII)
+NUMBER = re.compile(rf"[0-9]{{1,{MOST_DIGITS}}}")
 VERSION = re.compile(r"[0-9]+(?:\.[0-9]+)+")
 PARENTHESES = re.compile(r"\([^()]*\)")
 

@@ -2,7 +2,7 @@
 
 import shlex
 
-from kvmwizard.host.guest import GUEST_PROGRAM
+from kvmwizard.host.guest_process import GUEST_PROGRAM
 from kvmwizard.packages.protocol import PROGRESS_DESCRIPTOR
 from kvmwizard.plan.model import (
     Action,

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from kvmwizard.host.guest import GUEST_PROGRAM
+from kvmwizard.host.guest_process import GUEST_PROGRAM
 from kvmwizard.plan.model import RunCommand, RunGuestAs, Step
 from kvmwizard.run.commands import Command, CommandFiles, note, wait_for_leftover
 from kvmwizard.run.failures import ATTEMPT_MARK

@@ -24,6 +24,9 @@ from kvmwizard.checks.json import check_report
 from kvmwizard.checks.judge import judge
 from kvmwizard.host.gather import gather
 from kvmwizard.host.host import Host
+# All that is imported late is imported now: it may lie in a folder that only root can enter.
+facts = gather(Host())
+check_report(judge(facts), facts)
 user = int(sys.argv[2])
 os.setgroups([])
 os.setgid(user)

@@ -1,6 +1,8 @@
+
 """The table: every width, colour or none, and whatever a machine's own texts contain."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
@@ -102,8 +104,7 @@ def test_the_user_in_question_is_named() -> None:
 def test_chinese_is_laid_out_by_cells() -> None:
     facts = make_facts()
     results = tuple(
-        result.model_copy(update={"title": say("处理器虚拟化"), "found": say(CHINESE * 4)})
-        for result in judge(facts)
+        replace(result, title=say("处理器虚拟化"), found=say(CHINESE * 4)) for result in judge(facts)
     )
     for width in (30, 80):
         lines = checks_as_text(results, facts, width, False).splitlines()

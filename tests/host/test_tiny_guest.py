@@ -121,6 +121,12 @@ def test_another_api_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
     assert tiny_guest.run_guest()["problem"] == "/dev/kvm speaks KVM API version 12 instead of 13"
 
 
+@pytest.mark.parametrize("text", ["KVM", 'a "b" \\ c', "\n\t\x00", "ä 虚"])
+def test_its_json_is_read_as_it_was_meant(text: str) -> None:
+    result = {"ran": True, "exits": 4, "milliseconds": 1.5, "problem": None, "output": text}
+    assert json.loads(tiny_guest.json_text(result)) == result
+
+
 def test_other_architectures_are_told() -> None:
     result = tiny_guest.run_guest(architecture="aarch64")
     assert result["ran"] is False
