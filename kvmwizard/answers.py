@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from kvmwizard.checks.evidence import EXTENSION_DRIVERS, is_power
+from kvmwizard.checks.iommu import boot_line_can_be_set
 from kvmwizard.host.facts import Facts
 from kvmwizard.host.host import Host
 from kvmwizard.host.identity import stored_identity
@@ -189,9 +191,7 @@ def iommu_obstacle(facts: Facts) -> Words | None:
         return say(
             "The firmware gives no IOMMU. Turn on VT-d or AMD-Vi in the firmware's setup, then check again."
         )
-    distribution = facts.distribution
-    debian_family = "debian" in (distribution.id, *distribution.like)
-    if not debian_family or known(distribution.boot_loader, "") != "grub":
+    if not boot_line_can_be_set(facts):
         return say(
             "The wizard can change the kernel command line only of GRUB as Debian and Ubuntu set it up. "
             "Add intel_iommu=on (Intel) to your boot loader's kernel command line yourself."
@@ -216,15 +216,13 @@ def _proposed_modules(facts: Facts) -> tuple[str, ...]:
 
 def _processor_module(facts: Facts) -> str:
     """The module that makes KVM work on this processor; its dependencies come with it."""
-    if facts.processor.architecture.startswith("ppc64"):
+    if is_power(facts):
         return "kvm_hv"
-    by_extension = {
-        VirtualizationExtension.VMX: "kvm_intel",
-        VirtualizationExtension.SVM: "kvm_amd",
-        VirtualizationExtension.NONE: "kvm_pvm",
-    }
     extension = facts.processor.extension
-    return "kvm" if isinstance(extension, Unknown) else by_extension.get(extension, "kvm")
+    if isinstance(extension, Unknown):
+        return "kvm"
+    # A module that needs an extension does not load where there is none.
+    return {**EXTENSION_DRIVERS, VirtualizationExtension.NONE: "kvm_pvm"}.get(extension, "kvm")
 
 
 def _module_state(facts: Facts, name: str) -> ModuleState | Unknown | None:

@@ -6,7 +6,7 @@ program reads (JSON, the journal, logs) takes `Words.english`, so that output is
 the same under every locale.
 
 Babel extracts the first argument of `say` and `_`, and the first two of
-`say_many` (see babel.cfg).
+`say_many` (`make words`).
 """
 
 import gettext

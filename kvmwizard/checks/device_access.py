@@ -39,7 +39,7 @@ def access_of(node: DeviceNode, account: UserFacts) -> DeviceAccess:
     if account.id == ROOT_ID:
         return DeviceAccess(allowed=True, way=Way.ROOT)
     if account.id == node.owner_id:
-        return DeviceAccess(allowed=_granted(node.mode >> 6), way=Way.OWNER)
+        return DeviceAccess(allowed=owner_may_open(node), way=Way.OWNER)
     entries = () if isinstance(node.acl, Unknown) else node.acl
     listed = [entry for entry in entries if entry.kind == "user" and entry.id == account.id]
     if listed:
@@ -55,6 +55,11 @@ def access_of(node: DeviceNode, account: UserFacts) -> DeviceAccess:
 def without_list(node: DeviceNode) -> DeviceNode:
     """The node as its mode alone has it, for what holds after the list is gone."""
     return node.model_copy(update={"acl": ()})
+
+
+def owner_may_open(node: DeviceNode) -> bool:
+    """Whether the mode lets the device's owner read and write it."""
+    return _granted(node.mode >> 6)
 
 
 def group_may_open(node: DeviceNode) -> bool:

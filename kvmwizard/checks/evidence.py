@@ -5,13 +5,13 @@ that stands. Processor flags come last: some drivers need none, and some machine
 show them and refuse nevertheless.
 """
 
+from kvmwizard.host import processor
 from kvmwizard.host.facts import Facts
 from kvmwizard.host.kvm_device import GuestRun, OpenOutcome
 from kvmwizard.host.modules import ModuleFacts, ModuleState
 from kvmwizard.host.processor import VirtualizationExtension
 from kvmwizard.host.reading import Unknown, UnknownReason, known
 
-X86 = ("x86_64", "i686", "i386")
 API_VERSION = 12
 """The only version that programs accept (Documentation/virt/kvm/api.rst, 4.1)."""
 
@@ -27,7 +27,7 @@ STANDING = (ModuleState.LOADED, ModuleState.BUILT_IN)
 
 def is_x86(facts: Facts) -> bool:
     """Whether flags of the processor show the virtualization extension as vmx or svm."""
-    return facts.processor.architecture in X86
+    return processor.is_x86(facts.processor.architecture)
 
 
 def is_power(facts: Facts) -> bool:

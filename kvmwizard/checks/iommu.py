@@ -123,13 +123,17 @@ def _enable_by_command_line(facts: Facts) -> CheckResult:
         say("The kernel does not use it."),
         say("To hand PCI devices to guests, start the kernel with intel_iommu=on."),
         Cause.KERNEL_OPTION,
-        Mend.ENABLE_IOMMU if _boot_line_can_be_set(facts) else None,
+        Mend.ENABLE_IOMMU if boot_line_can_be_set(facts) else None,
     )
 
 
-def _boot_line_can_be_set(facts: Facts) -> bool:
-    """Whether the wizard's plan can set the kernel's command line: GRUB as Debian's family has it."""
-    return facts.distribution.boot_loader == "grub" and facts.distribution.package_manager == "apt"
+def boot_line_can_be_set(facts: Facts) -> bool:
+    """Whether the wizard's plan can set the kernel's command line: GRUB as Debian's family has it.
+
+    /etc/default/grub.d and update-grub(8) are Debian's own addition to GRUB.
+    """
+    distribution = facts.distribution
+    return distribution.boot_loader == "grub" and "debian" in (distribution.id, *distribution.like)
 
 
 def _look_at_log() -> Words:

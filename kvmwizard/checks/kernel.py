@@ -5,7 +5,7 @@ from kvmwizard.checks.chain import Link, Situation
 from kvmwizard.checks.check import Check
 from kvmwizard.checks.results import Cause, CheckResult
 from kvmwizard.host.reading import Unknown, UnknownReason
-from kvmwizard.words import say
+from kvmwizard.words import Words, say
 
 OPTIONS = Check(
     "kernel.options",
@@ -26,6 +26,11 @@ def check_kernel(situation: Situation) -> tuple[CheckResult, ...]:
     return _options(situation), _nested(situation)
 
 
+def kernel_with_kvm() -> Words:
+    """What to do about a kernel that lacks KVM."""
+    return say("Install the distribution's own kernel, which has KVM, and restart.")
+
+
 def _options(situation: Situation) -> CheckResult:
     facts = situation.facts
     options = facts.kernel.options
@@ -36,7 +41,7 @@ def _options(situation: Situation) -> CheckResult:
     if options.get("KVM", "n") == "n" and not evidence.works(facts):
         return OPTIONS.warned(
             say("The running kernel was built without KVM."),
-            say("Install the distribution's own kernel, which has KVM, and restart."),
+            kernel_with_kvm(),
             Cause.KERNEL_OPTION,
         )
     shown = ", ".join(f"{name}={options[name]}" for name in SHOWN_OPTIONS if options.get(name, "n") != "n")

@@ -1,8 +1,9 @@
-"""The kernel's part: the KVM module, the kernel's options, another hypervisor, nesting."""
+"""The kernel's driver for the processor, and why it is not at work."""
 
 from kvmwizard.checks import evidence
 from kvmwizard.checks.chain import Link, Situation
 from kvmwizard.checks.check import AS_ROOT, Check
+from kvmwizard.checks.kernel import kernel_with_kvm
 from kvmwizard.checks.results import Cause, CheckResult, Mend
 from kvmwizard.host.facts import Facts
 from kvmwizard.host.modules import ModuleFacts, ModuleState
@@ -15,7 +16,6 @@ MODULE = Check(
     say("The kernel's own driver for the processor offers /dev/kvm, built in or as a module."),
 )
 
-NEW_KERNEL = say("Install the distribution's own kernel, which has KVM, and restart.")
 REFUSALS = (
     "disabled by bios",
     "disabled (by BIOS)",
@@ -121,7 +121,7 @@ def _absent(facts: Facts, module: ModuleFacts) -> CheckResult:
             release=known(facts.kernel.release, "?"),
             module=module.name,
         ),
-        NEW_KERNEL,
+        kernel_with_kvm(),
         Cause.NO_MODULE,
     )
 

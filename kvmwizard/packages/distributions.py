@@ -40,7 +40,6 @@ class Family(TableModel):
     ids: tuple[str, ...]
     manager: str
     emulator: str
-    grub: bool
     group_id: int | None = None
     packages: dict[str, tuple[str, ...] | dict[str, tuple[str, ...]]]
     kernel: KernelPackages

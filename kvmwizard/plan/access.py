@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 from kvmwizard.answers import AccessAnswer
+from kvmwizard.checks.device_access import everyone_may_open, group_may_open
 from kvmwizard.host.facts import Facts
 from kvmwizard.host.guest import GUEST_ARCHITECTURE, guest_program_sha256
-from kvmwizard.host.kvm_device import DeviceNode
+from kvmwizard.host.kvm_device import KVM_DEVICE, DeviceNode
 from kvmwizard.host.reading import known
+from kvmwizard.host.users import KVM_GROUP
 from kvmwizard.packages.distributions import Family, expected, family_of
 from kvmwizard.plan.model import (
     DeviceAclGrants,
@@ -24,15 +26,12 @@ from kvmwizard.plan.model import (
 )
 from kvmwizard.words import Words, say
 
-DEVICE = "/dev/kvm"
 RULE_FILE = "/etc/udev/rules.d/99-kvmwizard.rules"
 """After the vendor's rules, so that ours counts (udev(7))."""
 RULE_MODE = 0o644
-DEFAULT_GROUP = "kvm"
 GROUP_MODE = 0o660
-GROUP_READ_AND_WRITE = 0o060
-EVERYBODY_READS_AND_WRITES = 0o006
 UDEVADM = "/usr/bin/udevadm"
+ADDGROUP = "/usr/sbin/addgroup"
 SETTLE_SECONDS = 10
 
 BUSYBOX_MANAGERS = {"apk"}
@@ -81,23 +80,21 @@ def device_comes(facts: Facts, loads_modules: bool) -> bool:
 def everybody_may(facts: Facts) -> bool:
     """Whether the device is open to every user, as Fedora has it."""
     node = facts.kvm.node
-    return isinstance(node, DeviceNode) and (
-        node.mode & EVERYBODY_READS_AND_WRITES == EVERYBODY_READS_AND_WRITES
-    )
+    return isinstance(node, DeviceNode) and everyone_may_open(node)
 
 
 def device_wish(facts: Facts) -> DeviceWish:
     """The device's own group where it has one, else the group kvm, new where there is none."""
     node = facts.kvm.node
     if isinstance(node, DeviceNode) and node.group is not None and node.group_id != 0:
-        if node.mode & GROUP_READ_AND_WRITE == GROUP_READ_AND_WRITE:
+        if group_may_open(node):
             return DeviceWish(node.group, new_group=False, mode=node.mode, change=False, rule=False)
         return DeviceWish(node.group, new_group=False, mode=GROUP_MODE, change=True, rule=True)
     existing = known(facts.users.kvm_group, None)
     udev_knows = existing is not None and facts.distribution.udev_running is True
     node_missing = not isinstance(node, DeviceNode)
     return DeviceWish(
-        existing or DEFAULT_GROUP,
+        existing or KVM_GROUP,
         new_group=existing is None,
         mode=GROUP_MODE,
         change=True,
@@ -113,15 +110,15 @@ def access_notes(facts: Facts, answer: AccessAnswer, loads_modules: bool) -> tup
         notes.append(
             say(
                 "There is no {device}, and nothing in this plan brings it. The hardware check says why.",
-                device=DEVICE,
+                device=KVM_DEVICE,
             )
         )
     elif facts.processor.architecture != GUEST_ARCHITECTURE:
         notes.append(say("On this architecture the proof is left to QEMU: kvmwizard verify."))
     if answer.user == "root":
-        notes.append(say("root may use {device} already.", device=DEVICE))
+        notes.append(say("root may use {device} already.", device=KVM_DEVICE))
     elif everybody_may(facts):
-        notes.append(say("Every user of this machine may use {device} already.", device=DEVICE))
+        notes.append(say("Every user of this machine may use {device} already.", device=KVM_DEVICE))
     else:
         notes.extend(_group_notes(facts, answer, device_wish(facts)))
     return tuple(notes)
@@ -136,13 +133,13 @@ def _group_notes(facts: Facts, answer: AccessAnswer, wish: DeviceWish) -> list[W
                 "{user}'s new group counts from the next login. Until then an entry in the access list "
                 "of {device} lets {user} use it; it lasts until the device is made anew.",
                 user=answer.user,
-                device=DEVICE,
+                device=KVM_DEVICE,
             )
         else:
             sentence = say(
                 "{user}'s new group counts from the next login: log out and in again before using {device}.",
                 user=answer.user,
-                device=DEVICE,
+                device=KVM_DEVICE,
             )
         notes.append(sentence)
     if wish.change and facts.distribution.udev_running is not True:
@@ -150,7 +147,7 @@ def _group_notes(facts: Facts, answer: AccessAnswer, wish: DeviceWish) -> list[W
             say(
                 "udev is not running here, so {device} gets its group and mode now, but goes back to what "
                 "it was at the next start unless udev runs then.",
-                device=DEVICE,
+                device=KVM_DEVICE,
             )
         )
     return notes
@@ -158,9 +155,9 @@ def _group_notes(facts: Facts, answer: AccessAnswer, wish: DeviceWish) -> list[W
 
 def _group_step(group: str, family: Family | None) -> Step:
     if family is not None and family.manager in BUSYBOX_MANAGERS:
-        argv: tuple[str, ...] = ("/usr/sbin/addgroup", "-S", group)
+        argv: tuple[str, ...] = (ADDGROUP, "-S", group)
     else:
-        number = family.group_id if family is not None and group == DEFAULT_GROUP else None
+        number = family.group_id if family is not None and group == KVM_GROUP else None
         wanted = () if number is None else ("--gid", str(number))
         # With --force the system chooses another number where the wanted one is taken.
         argv = ("/usr/sbin/groupadd", "--system", "--force", *wanted, group)
@@ -176,7 +173,7 @@ def _group_step(group: str, family: Family | None) -> Step:
 
 def _member_step(user: str, group: str, family: Family | None) -> Step:
     busybox = family is not None and family.manager in BUSYBOX_MANAGERS
-    argv = ("/usr/sbin/addgroup", user, group) if busybox else ("/usr/bin/gpasswd", "--add", user, group)
+    argv = (ADDGROUP, user, group) if busybox else ("/usr/bin/gpasswd", "--add", user, group)
     return Step(
         id="access.member",
         title=say("Put {user} into the group {group}", user=user, group=group),
@@ -201,7 +198,7 @@ def _rule_step(wish: DeviceWish, udev_running: bool) -> Step:
     )
     return Step(
         id="access.rule",
-        title=say("Let udev give {device} to the group {group}", device=DEVICE, group=wish.group),
+        title=say("Let udev give {device} to the group {group}", device=KVM_DEVICE, group=wish.group),
         needs=("access.group", "modules.load"),
         root=True,
         seconds=1 if udev_running else 0,
@@ -215,27 +212,27 @@ def _device_step(wish: DeviceWish) -> Step:
         id="access.device",
         title=say(
             "Give {device} to the group {group}, mode {mode}",
-            device=DEVICE,
+            device=KVM_DEVICE,
             group=wish.group,
             mode=f"{wish.mode:04o}",
         ),
         needs=("access.group", "access.rule", "modules.load"),
         root=True,
         seconds=0,
-        conditions=(DeviceGroup(path=DEVICE, group=wish.group, mode=wish.mode),),
-        actions=(SetDeviceGroup(path=DEVICE, group=wish.group, mode=wish.mode),),
+        conditions=(DeviceGroup(path=KVM_DEVICE, group=wish.group, mode=wish.mode),),
+        actions=(SetDeviceGroup(path=KVM_DEVICE, group=wish.group, mode=wish.mode),),
     )
 
 
 def _now_step(user: str) -> Step:
     return Step(
         id="access.now",
-        title=say("Let {user} use {device} at once, without a new login", user=user, device=DEVICE),
+        title=say("Let {user} use {device} at once, without a new login", user=user, device=KVM_DEVICE),
         needs=("access.rule", "access.device", "modules.load"),
         root=True,
         seconds=0,
-        conditions=(DeviceAclGrants(path=DEVICE, user=user),),
-        actions=(GrantDeviceAcl(path=DEVICE, user=user),),
+        conditions=(DeviceAclGrants(path=KVM_DEVICE, user=user),),
+        actions=(GrantDeviceAcl(path=KVM_DEVICE, user=user),),
         required=False,
     )
 

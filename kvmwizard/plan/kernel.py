@@ -1,6 +1,7 @@
 """The steps that prepare the kernel: its modules, their options, and the IOMMU."""
 
 from kvmwizard.answers import Answers, DistributionKernel, KernelOptionsAnswer
+from kvmwizard.checks.evidence import EXTENSION_DRIVERS
 from kvmwizard.host.facts import Facts
 from kvmwizard.host.modules import ModuleState
 from kvmwizard.host.processor import VirtualizationExtension
@@ -14,8 +15,6 @@ GRUB_FILE = "/etc/default/grub.d/kvmwizard.cfg"
 MODPROBE = "/sbin/modprobe"
 UPDATE_GRUB = "/usr/sbin/update-grub"
 PLAIN_FILE = 0o644
-
-NESTED_MODULES = {VirtualizationExtension.VMX: "kvm_intel", VirtualizationExtension.SVM: "kvm_amd"}
 
 
 def kernel_steps(facts: Facts, answers: Answers) -> tuple[Step, ...]:
@@ -56,8 +55,7 @@ def nested_module(facts: Facts, options: KernelOptionsAnswer) -> str | None:
     """The module whose option must change for what was chosen about nesting; None where none must."""
     if options.nested is None or facts.modules.nested == options.nested:
         return None
-    extension = facts.processor.extension
-    module = NESTED_MODULES.get(extension) if isinstance(extension, VirtualizationExtension) else None
+    module = _processor_module(facts)
     if module is None or _state(facts, module) is ModuleState.BUILT_IN or facts.modules.loadable is False:
         return None
     return module
@@ -123,8 +121,7 @@ def _nested_notes(facts: Facts, options: KernelOptionsAnswer) -> list[Words]:
         return []
     module = nested_module(facts, options)
     if module is None:
-        extension = facts.processor.extension
-        name = NESTED_MODULES.get(extension) if isinstance(extension, VirtualizationExtension) else None
+        name = _processor_module(facts)
         if name is None:
             return [say("This processor has no option for guests that run guests, so none is set.")]
         return [
@@ -144,6 +141,12 @@ def _nested_notes(facts: Facts, options: KernelOptionsAnswer) -> list[Words]:
             )
         ]
     return []
+
+
+def _processor_module(facts: Facts) -> str | None:
+    """The module whose option nesting is; None where the processor has no such module."""
+    extension = facts.processor.extension
+    return EXTENSION_DRIVERS.get(extension) if isinstance(extension, VirtualizationExtension) else None
 
 
 def _state(facts: Facts, name: str) -> ModuleState | None:

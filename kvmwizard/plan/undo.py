@@ -5,6 +5,8 @@ from typing import Any
 
 from kvmwizard.packages.managers import MANAGERS
 from kvmwizard.plan import changes
+from kvmwizard.plan.access import ADDGROUP
+from kvmwizard.plan.kernel import MODPROBE
 from kvmwizard.plan.model import (
     Action,
     Condition,
@@ -34,8 +36,6 @@ PREFIX = "undo."
 EXPECTED_SECONDS = {"packages-added": 30.0}
 MAY_BE_IN_USE = {"packages-added", "module-inserted", "group-created"}
 """What somebody needs by now stays, and the rest is taken back all the same."""
-
-BUSYBOX_ADDGROUP = "/usr/sbin/addgroup"
 
 
 def make_undo_plan(plan: Plan, changes_by_step: Mapping[str, tuple[str, ...]]) -> Plan:
@@ -155,9 +155,7 @@ def _restore_group(change: changes.GroupCreated, _: Step) -> _Restored:
 
 
 def _restore_membership(change: changes.MemberAdded, step: Step) -> _Restored:
-    busybox = any(
-        isinstance(action, RunCommand) and action.argv[0] == BUSYBOX_ADDGROUP for action in step.actions
-    )
+    busybox = any(isinstance(action, RunCommand) and action.argv[0] == ADDGROUP for action in step.actions)
     program = ("/usr/sbin/delgroup",) if busybox else ("/usr/bin/gpasswd", "--delete")
     return (
         (UserNotInGroup(user=change.user, group=change.group),),
@@ -168,7 +166,7 @@ def _restore_membership(change: changes.MemberAdded, step: Step) -> _Restored:
 def _restore_module(change: changes.ModuleInserted, _: Step) -> _Restored:
     return (
         (ModuleUnloaded(name=change.name),),
-        (RunCommand(argv=("/sbin/modprobe", "-r", change.name)),),
+        (RunCommand(argv=(MODPROBE, "-r", change.name)),),
     )
 
 

@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 from kvmwizard.host.identity import stored_identity
+from kvmwizard.host.kvm_device import KVM_DEVICE
 from kvmwizard.proof.context import ProofContext
 from kvmwizard.words import Words, say
 
-KVM_DEVICE = "/dev/kvm"
 PERMISSION_DENIED = "Permission denied"
 NO_SUCH_FILE = "No such file or directory"
 BUSY = "Device or resource busy"

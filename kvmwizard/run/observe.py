@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from kvmwizard.checks.device_access import everyone_may_open, owner_may_open
 from kvmwizard.host.accounts import Accounts
 from kvmwizard.host.host import Host
 from kvmwizard.host.identity import stored_identity
@@ -34,8 +35,6 @@ from kvmwizard.words import Words, say, say_many
 
 QUERY_SECONDS = 60.0
 FILE_BYTES = 1024 * 1024
-OWNER, EVERYBODY = 0o600, 0o006
-"""Reading and writing, in a mode's bits."""
 
 
 def observe(condition: model.Condition) -> str:
@@ -122,7 +121,7 @@ def _file(condition: model.FileHolds | model.FileAbsent) -> ObservedFile:
     except FileNotFoundError:
         return ObservedFile(exists=False)
     except OSError as error:
-        raise RunRefused(_cannot_look(path, error)) from error
+        raise RunRefused(_cannot_look(str(path), error.strerror or str(error))) from error
     text = _text(path) if stat.S_ISREG(status.st_mode) else None
     return ObservedFile(exists=True, text=text, mode=stat.S_IMODE(status.st_mode), owner_id=status.st_uid)
 
@@ -169,9 +168,7 @@ def _node(path: str) -> DeviceNode | None:
     node = read_device_node(host, Accounts(host), path)
     if node is None or isinstance(node, DeviceNode):
         return node
-    raise RunRefused(
-        say("{path} cannot be looked at: {error}. Mend that, then retry.", path=path, error=node.detail)
-    )
+    raise RunRefused(_cannot_look(path, node.detail))
 
 
 def _device(condition: model.DeviceGroup) -> ObservedDevice:
@@ -199,18 +196,13 @@ def _device_access(condition: model.DeviceAclGrants | model.DeviceAclWithout) ->
 
 def _may_anyway(path: str, node: DeviceNode, user: int) -> bool:
     """As owner, as everybody, as root, or by what this very session may do where it is the user's."""
-    everybody = node.mode & EVERYBODY == EVERYBODY
-    if user == 0 or everybody or (user == node.owner_id and node.mode & OWNER == OWNER):
+    if user == 0 or everyone_may_open(node) or (user == node.owner_id and owner_may_open(node)):
         return True
     return os.geteuid() == user and os.access(path, os.R_OK | os.W_OK, effective_ids=True)
 
 
-def _cannot_look(path: Path, error: OSError) -> Words:
-    return say(
-        "{path} cannot be looked at: {error}. Mend that, then retry.",
-        path=str(path),
-        error=error.strerror or str(error),
-    )
+def _cannot_look(path: str, error: str) -> Words:
+    return say("{path} cannot be looked at: {error}. Mend that, then retry.", path=path, error=error)
 
 
 _LOOK: dict[str, Callable[[Any], model.PlanModel]] = {

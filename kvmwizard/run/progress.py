@@ -25,13 +25,13 @@ def last_progress(step: Step, progress: Path, log: Path) -> StepProgress | None:
         found = manager.parse_progress(line)
         if found is not None:
             return StepProgress(
-                fraction=found.fraction(fetches_lists(step)), words=say("{line}", line=found.english)
+                fraction=found.fraction(refreshes_lists(step)), words=say("{line}", line=found.english)
             )
     return None
 
 
-def fetches_lists(step: Step) -> bool:
-    """Whether the step downloads and installs nothing."""
+def refreshes_lists(step: Step) -> bool:
+    """Whether the step renews the package lists: it downloads, and installs nothing."""
     return any(isinstance(condition, PackageListsFresh) for condition in step.conditions)
 
 

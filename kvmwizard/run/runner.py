@@ -21,7 +21,7 @@ from pathlib import Path
 from kvmwizard.host.guest import parse_guest_output
 from kvmwizard.paths import cannot_write
 from kvmwizard.plan.conditions import changes_between, evidence, holds
-from kvmwizard.plan.model import Condition, GuestRanAs, PackageListsFresh, Step, plan_digest
+from kvmwizard.plan.model import Condition, GuestRanAs, Step, plan_digest
 from kvmwizard.plan.observed import ObservedGuest
 from kvmwizard.run.commands import CommandFiles
 from kvmwizard.run.failures import failure_words, interrupted_words, lists_are_outdated
@@ -42,6 +42,7 @@ from kvmwizard.run.model import (
     StepStatus,
 )
 from kvmwizard.run.observe import all_hold, observe, step_evidence
+from kvmwizard.run.progress import refreshes_lists
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.replay import interruptions, step_states
 from kvmwizard.run.root_client import HelperGone, HelperRefused, HelperStep, Outcome, RootClient
@@ -370,11 +371,6 @@ def observe_after(condition: Condition, outcome: Outcome | None) -> str:
     except ValueError:
         return observe(condition)
     return ObservedGuest(ran=run.ran).model_dump_json()
-
-
-def refreshes_lists(step: Step) -> bool:
-    """Whether the step renews the package lists."""
-    return any(isinstance(condition, PackageListsFresh) for condition in step.conditions)
 
 
 # The process

@@ -34,12 +34,6 @@ def is_satisfied(plan: Plan, states: Mapping[str, StepState], step_id: str) -> b
     return status in FINISHED_WELL or (status is StepStatus.FAILED and not plan.step(step_id).required)
 
 
-def is_over(plan: Plan, states: Mapping[str, StepState]) -> bool:
-    """Whether nothing runs and nothing can start any more."""
-    running = any(state.status is StepStatus.RUNNING for state in states.values())
-    return not running and not startable(plan, states)
-
-
 def ended_well(plan: Plan, states: Mapping[str, StepState]) -> bool:
     """Whether every step that the plan cannot do without is done or skipped."""
     return all(states[step.id].status in FINISHED_WELL for step in plan.steps if step.required)

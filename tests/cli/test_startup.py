@@ -48,6 +48,20 @@ def test_commands_import_no_textual(words: tuple[str, ...]) -> None:
     assert not modules_after(*words) & {"textual", "screens", "asyncio", "qemu"}
 
 
+def test_the_first_frame_waits_neither_for_pydantic_nor_for_the_engine() -> None:
+    program = """
+import sys
+from kvmwizard.commands import entry, wizard
+from screens import app, welcome
+print(*sys.modules)
+"""
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = set(process.stdout.split())
+    assert "textual.app" in loaded
+    engine = ("host", "checks", "answers", "packages", "plan", "session", "run", "proof")
+    assert not loaded & {"pydantic", *(f"kvmwizard.{part}" for part in engine)}
+
+
 def test_a_command_runs_with_garbage_collection(tmp_path: Path) -> None:
     program = """
 import gc, sys
