@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kvmwizard.host import guest
+from kvmwizard.host import guest, guest_process
 from kvmwizard.host.identity import Identity, stored_identity
 from kvmwizard.host.kvm_device import GuestRun
 from kvmwizard.host.reading import Unknown, UnknownReason
@@ -42,7 +42,7 @@ def test_the_guest_runs_as_another_account(tmp_path: Path, monkeypatch: pytest.M
         "print(json.dumps({'ran': True, 'instructions': os.getuid(), 'exits': os.getgid(),\n"
         "  'output': repr(os.getgroups()), 'milliseconds': 0, 'problem': None}))\n"
     )
-    monkeypatch.setattr(guest, "GUEST_PROGRAM", program)
+    monkeypatch.setattr(guest_process, "GUEST_PROGRAM", program)
     identity = nobody()
     run = guest.run_guest(60, identity)
     assert isinstance(run, GuestRun)
@@ -67,7 +67,7 @@ def test_an_account_without_permission_is_told_so() -> None:
 def test_a_program_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "program.py"
     program.write_text("import time\ntime.sleep(600)\n")
-    monkeypatch.setattr(guest, "GUEST_PROGRAM", program)
+    monkeypatch.setattr(guest_process, "GUEST_PROGRAM", program)
     run = guest.run_guest(0.5)
     assert run == Unknown(unknown=UnknownReason.TIMED_OUT, detail="0.5 seconds")
 
@@ -78,7 +78,7 @@ def test_a_program_that_prints_no_result_is_not_understood(
 ) -> None:
     program = tmp_path / "program.py"
     program.write_text("import sys\nsys.exit('what guest?')\n")
-    monkeypatch.setattr(guest, "GUEST_PROGRAM", program)
+    monkeypatch.setattr(guest_process, "GUEST_PROGRAM", program)
     run = guest.run_guest(60)
     assert run == Unknown(unknown=UnknownReason.NOT_UNDERSTOOD, detail="what guest?")
 
