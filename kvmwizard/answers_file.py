@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from kvmwizard.answers import Answers
+from kvmwizard.refusal import Refusal
 from kvmwizard.words import Place, Words, say
 
 LARGEST_FILE_BYTES = 1024 * 1024
@@ -39,15 +40,14 @@ WRONG_TEXTS = {
 """What to say where a text does not match the pattern of this key."""
 
 
-class AnswersFileRefused(Exception):  # noqa: N818  -- a refusal is an answer, not a fault
+class AnswersFileRefused(Refusal):
     """A file that cannot be used as answers.
 
     `words` says which file and why; `details` names each key that is wrong.
     """
 
     def __init__(self, words: Words, details: tuple[Words, ...] = ()) -> None:
-        super().__init__(words.english)
-        self.words = words
+        super().__init__(words)
         self.details = details
 
 

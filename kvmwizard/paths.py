@@ -7,6 +7,7 @@ from pathlib import Path
 
 from platformdirs import user_state_path
 
+from kvmwizard.refusal import Refusal
 from kvmwizard.words import Words, say
 
 PRIVATE_MODE = 0o700
@@ -14,12 +15,8 @@ WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 UNFINISHED_SUFFIX = ".unfinished"
 
 
-class DirectoryRefused(Exception):  # noqa: N818  -- a refusal is an answer, not a fault
+class DirectoryRefused(Refusal):
     """A directory that must not hold our state; `words` says which, why, and what to do next."""
-
-    def __init__(self, words: Words) -> None:
-        super().__init__(words.english)
-        self.words = words
 
 
 def state_directory(chosen: Path | None = None) -> Path:

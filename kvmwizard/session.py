@@ -29,6 +29,7 @@ from kvmwizard.paths import (
     trusted_directory,
     write_atomically,
 )
+from kvmwizard.refusal import Refusal
 from kvmwizard.words import Words, say
 
 SCHEMA_VERSION = 1
@@ -63,15 +64,8 @@ class Session(BaseModel):
     run_id: Annotated[str, Field(pattern=RUN_ID)] | None = None
 
 
-class SessionRefused(Exception):  # noqa: N818  -- a refusal is an answer, not a fault
-    """The saved session must not be used: newer schema, someone else's, a link, no right to write.
-
-    `words` says what happened, why, and what to do next.
-    """
-
-    def __init__(self, words: Words) -> None:
-        super().__init__(words.english)
-        self.words = words
+class SessionRefused(Refusal):
+    """The saved session must not be used: newer schema, someone else's, a link, no right to write."""
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,12 @@ import gettext
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import ClassVar
+from typing import ClassVar, Union
 
 from kvmwizard.resources import asset_path
 
-Place = str | int | float
+Place = Union[str, int, float, "Words"]
+"""What may stand in a named place; words in it are translated with the sentence around them."""
 
 
 @dataclass(frozen=True)
@@ -41,20 +42,23 @@ class Words:
     @property
     def english(self) -> str:
         """The sentence as written in the source, its places filled."""
-        if self.plural is not None and self.count != 1:
-            return self._filled(self.plural)
-        return self._filled(self.template)
+        template = self.template if self.plural is None or self.count == 1 else self.plural
+        places = {
+            name: place.english if isinstance(place, Words) else place for name, place in self.places.items()
+        }
+        return self._filled(template, places)
 
     def __str__(self) -> str:
         """The sentence in the reader's language."""
         translations = reader_translations()
         if self.plural is not None and self.count is not None:
-            return self._filled(translations.ngettext(self.template, self.plural, self.count))
-        # gettext("") answers with the catalogue's header.
-        return self._filled(translations.gettext(self.template)) if self.template else ""
+            template = translations.ngettext(self.template, self.plural, self.count)
+        else:
+            # gettext("") answers with the catalogue's header.
+            template = translations.gettext(self.template) if self.template else ""
+        return self._filled(template, self.places)
 
-    def _filled(self, template: str) -> str:
-        places: Mapping[str, Place] = self.places
+    def _filled(self, template: str, places: Mapping[str, Place]) -> str:
         if self.count is not None:
             places = {**places, "count": self.count}
         return template.format_map(places) if places else template

@@ -56,6 +56,21 @@ def test_a_sentence_survives_json() -> None:
     assert words_model.validate_json(words_model.dump_json(sentence)).english == "/dev/{kvm} is missing"
 
 
+def test_words_within_a_sentence_survive_json() -> None:
+    words_model = TypeAdapter(Words)
+    nested = say("{first}, and more", first=say_many("{count} step", "{count} steps", 2))
+    assert words_model.validate_json(words_model.dump_json(nested)) == nested
+    assert nested.english == "2 steps, and more"
+
+
+@pytest.mark.usefixtures("mirror_locale")
+def test_words_within_a_sentence_are_translated_with_it() -> None:
+    inner = say("{module} is built into the kernel", module="kvm")
+    sentence = say("Already so: {evidence}", evidence=inner)
+    assert str(sentence) == "«Already so: «kvm is built into the kernel»»"
+    assert sentence.english == "Already so: kvm is built into the kernel"
+
+
 @pytest.mark.parametrize(("count", "expected"), [(0, "0 steps"), (1, "1 step"), (2, "2 steps")])
 def test_the_form_follows_the_number(count: int, expected: str) -> None:
     assert say_many("{count} step", "{count} steps", count).english == expected

@@ -22,7 +22,7 @@ def feasible_answers(answers: Answers, facts: Facts) -> Answers:
             ExitCode.WRONG_USE,
             say("These answers cannot be carried out on this machine:"),
             tuple(
-                say("{key}: {problem}", key=f"{problem.page}.{problem.field}", problem=str(problem.words))
+                say("{key}: {problem}", key=f"{problem.page}.{problem.field}", problem=problem.words)
                 for problem in problems
             ),
         )

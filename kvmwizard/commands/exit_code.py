@@ -1,7 +1,8 @@
-"""How a command ends."""
+"""How a command ends: its exit code, or the refusal that leads to one."""
 
 from enum import IntEnum
 
+from kvmwizard.refusal import Refusal
 from kvmwizard.words import Words
 
 
@@ -17,11 +18,10 @@ class ExitCode(IntEnum):
     """Stopped; `kvmwizard apply` goes on."""
 
 
-class CommandRefused(Exception):  # noqa: N818  -- a refusal is an answer, not a fault
+class CommandRefused(Refusal):
     """A command cannot do what was asked; `words` says what happened, why, and what to do next."""
 
     def __init__(self, code: ExitCode, words: Words, details: tuple[Words, ...] = ()) -> None:
-        super().__init__(words.english)
+        super().__init__(words)
         self.code = code
-        self.words = words
         self.details = details

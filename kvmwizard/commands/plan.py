@@ -11,8 +11,9 @@ from kvmwizard.commands.parser import Options
 from kvmwizard.commands.saved import State, answers_from
 from kvmwizard.host.facts import Facts
 from kvmwizard.plan.json import plan_report
-from kvmwizard.plan.make import PlanRefused, make_plan
+from kvmwizard.plan.make import make_plan
 from kvmwizard.plan.model import Plan
+from kvmwizard.plan.refused import PlanRefused
 from kvmwizard.plan.shell import plan_as_shell
 from kvmwizard.plan.text import plan_as_text
 from kvmwizard.run.observe import plan_evidence

@@ -8,7 +8,8 @@ a recorded machine carries them in two files under its root: `MACHINE_FILE` and
 from pydantic import TypeAdapter, ValidationError
 
 from kvmwizard.host.reading import FactModel
-from kvmwizard.words import Words, say
+from kvmwizard.refusal import Refusal
+from kvmwizard.words import say
 
 MACHINE_FILE = ".kvmwizard/machine.json"
 """Under a recorded machine's root: a `RecordedMachine`."""
@@ -16,12 +17,8 @@ COMMANDS_FILE = ".kvmwizard/commands.json"
 """Under a recorded machine's root: a `CommandOutput` by the command's words joined with spaces."""
 
 
-class HostRefused(Exception):  # noqa: N818  -- named for what happened, as every refusal here
+class HostRefused(Refusal):
     """A root that no machine can be read from; `words` says why and what to do."""
-
-    def __init__(self, words: Words) -> None:
-        super().__init__(words.english)
-        self.words = words
 
 
 class RecordedAclEntry(FactModel):

@@ -1,6 +1,6 @@
 """Makes the plan: facts and answers in, steps out."""
 
-from kvmwizard.answers import Answers, DistributionKernel, LocalQemu, native_emulators, user_problem
+from kvmwizard.answers import Answers, DistributionKernel, LocalQemu, native_emulators
 from kvmwizard.host.facts import Facts
 from kvmwizard.host.firmware import FirmwareLock
 from kvmwizard.host.modules import ModuleState
@@ -13,21 +13,19 @@ from kvmwizard.plan.refused import PlanRefused
 from kvmwizard.plan.software import software_steps
 from kvmwizard.words import Words, say
 
-__all__ = ["PlanRefused", "make_plan"]
-
 
 def make_plan(facts: Facts, answers: Answers) -> Plan:
     """What has to be done on this machine for these answers; the same input gives the same plan.
 
+    `answer_problems` has found nothing in the answers: what only the machine can
+    say, as whether the user exists, is not asked here.
+
     Raises:
-        PlanRefused: a page is unanswered, the user does not exist, or packages are
-            wanted and the machine has no package manager that we know.
+        PlanRefused: a page is unanswered, or packages are wanted and the machine has
+            no package manager that we know.
     """
     if answers.access is None or None in _pages(answers):
         raise PlanRefused(say("Some pages have no answer yet. Answer them all; each has a good default."))
-    problem = user_problem(answers.access.user, facts)
-    if problem is not None:
-        raise PlanRefused(problem)
     kernel_preparation = kernel_steps(facts, answers)
     loads_modules = any(step.id == "modules.load" for step in kernel_preparation)
     steps = (

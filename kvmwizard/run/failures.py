@@ -144,7 +144,7 @@ def failure_words(step: Step, outcome: Outcome, log: Sequence[str], found: Words
         )
     return say(
         "Its commands succeeded, yet it is not as it shall be: {found}. The whole log: kvmwizard log {step}",
-        found=found.english if found is not None else "",
+        found=found if found is not None else "",
         step=step.id,
     )
 

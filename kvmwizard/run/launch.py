@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from kvmwizard.plan.model import plan_digest
 from kvmwizard.run.liveness import living_runner, send_signal
 from kvmwizard.run.model import StepState
@@ -58,7 +60,7 @@ def start_runner(store: RunStore, run_id: str, retry: bool = False) -> None:
         said = process.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         raise RunRefused(_no_runner(said)) from None
     if "refused" in answer:
-        raise RunRefused(Words(**answer["refused"]))
+        raise RunRefused(TypeAdapter(Words).validate_python(answer["refused"]))
 
 
 def root_helper_needed(store: RunStore, run_id: str) -> bool:

@@ -77,7 +77,7 @@ def step_evidence(step: model.Step, observed: tuple[str, ...]) -> Words:
         "{first}, and {count} more thing is as it shall be",
         "{first}, and {count} more things are as they shall be",
         len(observed) - 1,
-        first=first.english,
+        first=first,
     )
 
 

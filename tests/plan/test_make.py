@@ -9,7 +9,7 @@ from kvmwizard.answers import Answers
 from kvmwizard.host.facts import Facts
 from kvmwizard.host.firmware import FirmwareLock
 from kvmwizard.host.modules import ModuleState
-from kvmwizard.plan.make import PlanRefused, make_plan
+from kvmwizard.plan.make import make_plan
 from kvmwizard.plan.model import (
     DeviceGroup,
     PackageListsFresh,
@@ -20,6 +20,7 @@ from kvmwizard.plan.model import (
     canonical_json,
     plan_digest,
 )
+from kvmwizard.plan.refused import PlanRefused
 from kvmwizard.run import root_helper
 from tests.facts_builder import NOT_PERMITTED, make_facts, module_states, node
 from tests.plan.answers import A_KERNEL, make_answers
@@ -370,11 +371,6 @@ def test_refused_without_all_answers() -> None:
         make_plan(make_facts(), Answers())
     with pytest.raises(PlanRefused, match="no answer yet"):
         make_plan(make_facts(), make_answers().model_copy(update={"qemu": None}))
-
-
-def test_refused_for_a_user_who_does_not_exist() -> None:
-    with pytest.raises(PlanRefused, match="no user nobody-by-this-name"):
-        make_plan(make_facts(), make_answers(user="nobody-by-this-name"))
 
 
 def test_refused_without_a_package_manager_where_one_is_needed() -> None:
