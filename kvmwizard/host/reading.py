@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 class FactModel(BaseModel):
     """The base of every model that describes the machine: frozen and closed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class UnknownReason(StrEnum):
