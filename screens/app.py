@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
 import traceback
 from collections.abc import Iterable
 from functools import partial
@@ -16,6 +15,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.screen import Screen
 
+from kvmwizard.commands.output import complain
 from kvmwizard.resources import asset_path
 from kvmwizard.words import Words, _, say
 from screens.page import Page
@@ -313,10 +313,10 @@ def open_wizard(*, state_directory: Path, host: "Host | None" = None) -> int:
         try:
             state.open()
         except SessionRefused as refused:
-            print(refused.words, file=sys.stderr)  # noqa: T201  -- no screen is open yet
+            complain(refused.words)
             return UNREADABLE_INPUT
     result = app.run()
     words = farewell(app)
     if words is not None:
-        print(words, file=sys.stdout if result == GOOD else sys.stderr)
+        complain(words)
     return result if result is not None else app.return_code or GOOD

@@ -1,5 +1,6 @@
 """What the pages share: the session, the machine as read, and what was offered."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,7 +72,9 @@ class WizardState:
     @property
     def is_new(self) -> bool:
         """No wizard was ever opened on this directory, so that it begins at Welcome."""
-        return not any((self.state_directory / name).exists() for name in ("session.json", "session.lock"))
+        # Not Path.exists, which raises PermissionError for a directory that must not be searched.
+        files = (self.state_directory / name for name in ("session.json", "session.lock"))
+        return not any(os.path.lexists(file) for file in files)
 
     def open(self) -> None:
         """Take the session, or see that another wizard has it, and load it. Raises SessionRefused."""

@@ -23,7 +23,7 @@ def run(options: Options) -> ExitCode:
         return stop_current_run(saved, options)
     answers = Answers() if options.answers is None else answers_from(options.answers)
     saved.take()
-    session = saved.session()
+    session = saved.session(agreed_to=options.yes and options.answers is None)
     unfinished = saved.unfinished_run(session)
     if unfinished is None:
         return _begin(saved, session, answers if options.answers is not None else session.answers, options)

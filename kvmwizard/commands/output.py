@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from kvmwizard.words import Words
-from kvmwizard.wrapping import printable, signs_in_ascii
+from kvmwizard.wrapping import printable, signs_in_ascii, wrapped
 
 ASCII_SUBSTITUTES = {"●": "*", "○": "o", "→": ">", "…": "...", "─": "-", "━": "=", "—": "-"}
 """What stands for a sign, beside those of `wrapping`, where the encoding has none."""
@@ -40,8 +40,8 @@ def prepare_streams() -> None:
 
 
 def show(text: str | Words = "") -> None:
-    """Print laid-out text, or a sentence on one line, to standard output. Raises OutputLostError."""
-    _write(printable(str(text)) if isinstance(text, Words) else text.rstrip("\n"))
+    """Print laid-out text, or a sentence, to standard output. Raises OutputLostError."""
+    _write(_sentence(str(text), sys.stdout) if isinstance(text, Words) else text.rstrip("\n"))
 
 
 def show_json(value: Any) -> None:
@@ -50,9 +50,9 @@ def show_json(value: Any) -> None:
 
 
 def complain(text: str | Words) -> None:
-    """Print one line to standard error, if that takes it."""
+    """Print a sentence to standard error, if that takes it; a terminal that was hung up does not."""
     with contextlib.suppress(OSError):
-        sys.stderr.write(printable(str(text)) + "\n")
+        sys.stderr.write(_sentence(str(text), sys.stderr) + "\n")
         sys.stderr.flush()
 
 
@@ -89,6 +89,17 @@ def colour() -> bool:
 def understands_escapes(stream: IO[str]) -> bool:
     """Whether the stream is a terminal that can do more than print lines."""
     return stream.isatty() and os.environ.get("TERM", "dumb") not in {"", "dumb"}
+
+
+def _sentence(text: str, stream: IO[str]) -> str:
+    """The text on one line, or in lines of whole words where the stream is a terminal."""
+    if not stream.isatty():
+        return printable(text)
+    try:
+        columns = os.get_terminal_size(stream.fileno()).columns
+    except OSError:
+        columns = PLAIN_WIDTH
+    return "\n".join(wrapped(text, columns or PLAIN_WIDTH))
 
 
 def _write(text: str) -> None:

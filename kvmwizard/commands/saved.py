@@ -50,14 +50,26 @@ class State:
         directory = asked_state_directory(options)
         return cls(directory, SessionStore(directory), RunStore(directory))
 
-    def session(self) -> Session:
-        """The saved session; a notice about it goes to standard error. Raises CommandRefused."""
+    def session(self, *, agreed_to: bool = False) -> Session:
+        """The saved session; a notice about it goes to standard error. Raises CommandRefused.
+
+        Answers that were agreed to beforehand are refused, too, where they turn out to be unreadable:
+        nobody has agreed to the defaults.
+        """
         try:
             loaded = self.sessions.load()
         except SessionRefused as refused:
             raise CommandRefused(ExitCode.WRONG_USE, refused.words) from refused
         if loaded.notice is not None:
             complain(loaded.notice)
+            if agreed_to:
+                raise CommandRefused(
+                    ExitCode.WRONG_USE,
+                    say(
+                        "Nothing was changed, since --yes agreed to the answers that were saved. To go by "
+                        "the defaults, run the same again; to see them first: kvmwizard plan"
+                    ),
+                )
         return loaded.session
 
     def current_run(self, session: Session) -> str | None:

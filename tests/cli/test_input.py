@@ -147,6 +147,17 @@ def test_an_unreadable_session_is_set_aside_and_said(tmp_path: Path) -> None:
     assert aside.read_text() == "{"
 
 
+def test_defaults_are_not_carried_out_for_answers_that_cannot_be_read(tmp_path: Path) -> None:
+    path = saved_state(tmp_path).path
+    # Should it not be refused, it must fail: no test changes the machine it runs on.
+    path.write_text('{"schema_version": 1, "answers": {"access": {"user": "nobody2"}}')
+    result = kvmwizard(tmp_path, "apply", "--yes")
+    assert result.returncode == WRONG_USE
+    assert "Nothing was changed" in result.stderr
+    assert result.stdout == ""
+    assert not (path.parent / "runs").exists()
+
+
 def test_a_linked_session_is_refused(tmp_path: Path) -> None:
     path = saved_state(tmp_path).path
     path.rename(tmp_path / "elsewhere")

@@ -10,6 +10,7 @@ import pytest
 from tests.cli.command import ESCAPE, KVMWIZARD, environment, kvmwizard
 
 CHECKED = {0, 1}
+WRONG_USE = 2
 
 
 def in_shell(home: Path, line: str, **variables: str) -> "subprocess.CompletedProcess[str]":
@@ -110,8 +111,17 @@ def test_a_dumb_terminal_gets_findings_as_text(tmp_path: Path) -> None:
     shown, code = on_terminal(tmp_path, TERM="dumb")
     assert ESCAPE not in shown
     assert "/dev/kvm" in shown
-    assert "kvmwizard apply" in shown
+    assert "kvmwizard apply --yes" in " ".join(shown.split())
     assert code in CHECKED
+
+
+def test_sentences_break_between_words(tmp_path: Path) -> None:
+    shown, code = on_terminal(tmp_path, "plan", "--answers", str(tmp_path / "absent"), COLUMNS="20")
+    assert code == WRONG_USE
+    lines = shown.splitlines()
+    assert len(lines) > 1
+    assert all(len(line) <= 80 for line in lines)
+    assert "cannot be read: No such file or directory." in " ".join(lines)
 
 
 def test_lines_keep_to_the_terminals_width(tmp_path: Path) -> None:

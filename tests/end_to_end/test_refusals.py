@@ -126,6 +126,25 @@ def test_a_tiny_terminal_is_survived_and_can_be_made_larger(program_machine: Thr
     assert terminal.wait_for_end() == 0, screen
 
 
+@pytest.mark.parametrize("page", ["Welcome", "Hardware"])
+def test_a_terminal_that_is_hung_up_is_no_fault(program_machine: ThrowawayMachine, page: str) -> None:
+    terminal = open_wizard(program_machine, user="alice")
+    walk_to(terminal, page)
+    running = terminal.process
+    terminal.close()
+    program_machine.run(["tail", f"--pid={running}", "--follow", "/dev/null"], timeout=20)
+    left = program_machine.run(["ls", ".local/state/kvmwizard"], user="alice").stdout.split()
+    assert set(left) <= {"session.json", "session.lock"}
+    wait_for_page(open_wizard(program_machine, user="alice"), page)
+
+
+def test_a_state_directory_that_may_not_be_read_is_refused(program_machine: ThrowawayMachine) -> None:
+    program_machine.do(["mkdir", "--mode=0700", "/home/alice/state"])
+    terminal = open_wizard(program_machine, "--state-dir", "state", user="alice")
+    assert terminal.wait_for_end() == 2
+    assert "/home/alice/state cannot be used: Permission denied" in as_one_line(terminal)
+
+
 def test_plain_commands_in_a_tiny_terminal(program_machine: ThrowawayMachine) -> None:
     terminal = Terminal.open(program_machine, [KVMWIZARD, "plan"], size=(20, 5))
     assert terminal.wait_for_end() == 0

@@ -127,8 +127,9 @@ class ThrowawayMachine:
         }
         return [
             *("nsenter", "--target", str(self._first), "--mount", "--pid", "--uts", "--ipc", "--net"),
-            *("/usr/bin/env", "-i", *(f"{name}={value}" for name, value in variables.items())),
-            *(f"--chdir={home}", "/usr/bin/setpriv", f"--reuid={user}", f"--regid={_group_of(user)}"),
+            *("/usr/bin/env", "-i", f"--chdir={home}"),
+            *(f"{name}={value}" for name, value in variables.items()),
+            *("/usr/bin/setpriv", f"--reuid={user}", f"--regid={_group_of(user)}"),
             *("--init-groups", f"--bounding-set={CAPABILITIES_TAKEN}", "--", *argv),
         ]
 

@@ -29,6 +29,7 @@ def test_what_it_writes_stays_in_it(machine: ThrowawayMachine) -> None:
 def test_users_and_sudo(machine: ThrowawayMachine) -> None:
     sudo = ["sudo", "--stdin", "id", "-u"]
     assert machine.run(["id", "-un"], user="alice").stdout == "alice\n"
+    assert machine.run(["pwd"], user="alice").stdout == "/home/alice\n"
     allowed = machine.run(sudo, user="alice", input=f"{ALICE_PASSWORD}\n")
     assert allowed.stdout == "0\n", allowed.stderr
     refused = machine.run(sudo, user="bob", input=f"{BOB_PASSWORD}\n")
