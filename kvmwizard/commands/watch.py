@@ -8,7 +8,6 @@ from kvmwizard.commands.output import show, show_json, width
 from kvmwizard.commands.parser import Options
 from kvmwizard.commands.run_text import INDENT, standing, step_lines, step_report
 from kvmwizard.plan.model import Step
-from kvmwizard.run.liveness import living_runner
 from kvmwizard.run.model import RunState, RunStatus, StepState, StepStatus
 from kvmwizard.run.store import RunStore
 from kvmwizard.words import say
@@ -114,11 +113,9 @@ def watch(
     stopping = False
     while True:
         try:
-            # Asked before reading: a runner that has just begun may not have journaled yet that it did.
-            alive = living_runner(runs.directory(run_id)) is not None
             state = runs.read(run_id)
             _tell(state, told, reporter, runs)
-            if not alive and state.status is not RunStatus.RUNNING:
+            if state.status is not RunStatus.RUNNING:
                 reporter.ended(state)
                 return state
             time.sleep(LOOK_SECONDS)

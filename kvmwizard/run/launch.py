@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from kvmwizard.plan.model import plan_digest
 from kvmwizard.run.liveness import living_runner, send_signal
-from kvmwizard.run.model import StepState
+from kvmwizard.run.model import RunStatus, StepState
 from kvmwizard.run.observe import plan_evidence
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.root_client import HelperGone, HelperRefused, RootClient
@@ -28,7 +28,7 @@ START_SECONDS = 60.0
 def start_runner(store: RunStore, run_id: str, retry: bool = False) -> None:
     """Have a runner carry the run out, detached from this process and its terminal.
 
-    Returns when a runner holds the run's lock; at once where one does already.
+    Returns when the journal says that the run is under way; at once where it is already.
 
     Args:
         store: where the run is kept.
@@ -38,9 +38,8 @@ def start_runner(store: RunStore, run_id: str, retry: bool = False) -> None:
     Raises:
         RunRefused: the run cannot be read, or no runner could be started.
     """
-    if living_runner(store.directory(run_id)) is not None:
+    if store.read(run_id).status is RunStatus.RUNNING:
         return
-    store.read(run_id)
     argv = [sys.executable, "-m", "kvmwizard.run.runner", str(store.state_directory.absolute()), run_id]
     try:
         process = subprocess.run(

@@ -87,14 +87,19 @@ class Runner:
         self._stopping = True
         self._ended.put(None)
 
-    def work(self, retry: bool) -> None:
-        """Take the run on, to its end or as far as it goes now."""
+    def begin(self, retry: bool) -> None:
+        """Put into the journal that the run is taken on; from then on it is under way for everybody."""
         process = this_process()
         self._record(
             RunnerStarted(
                 time=time.time(), retry=retry, cut_bytes=self._journal.cut_bytes, **process.model_dump()
             )
         )
+        if self._problem is not None:
+            self._lock.note_problem(self._problem)
+
+    def work(self) -> None:
+        """Take the run on, to its end or as far as it goes now."""
         self._connect_to_helper()
         self._resume()
         while self._goes_on():
@@ -403,6 +408,7 @@ def serve(store: RunStore, run_id: str, retry: bool, answer: int) -> None:
             reply(answer, {"running": True})
             return
         runner = Runner(store, run_id, lock)
+        runner.begin(retry)
     except (RunRefused, OSError) as error:
         words = error.words if isinstance(error, RunRefused) else cannot_write(store.state_directory, error)
         reply(answer, {"refused": asdict(words)})
@@ -410,7 +416,7 @@ def serve(store: RunStore, run_id: str, retry: bool, answer: int) -> None:
     signal.signal(signal.SIGTERM, runner.ask_to_stop)
     reply(answer, {"running": True})
     try:
-        runner.work(retry)
+        runner.work()
     except Exception:  # noqa: BLE001  -- whatever it is, the person must learn that the runner is gone
         traceback.print_exc()
         log = directory / "runner.log"

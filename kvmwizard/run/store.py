@@ -37,7 +37,7 @@ from kvmwizard.run.replay import replay
 from kvmwizard.words import Words, say
 
 RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
-"""When the run was made, in UTC, and a random part that no other run has."""
+"""When the run was made, in UTC: day, time, and in hexadecimal microseconds before three random digits."""
 
 
 class RunStore:
@@ -55,8 +55,8 @@ class RunStore:
         """
         if plan.only_shown is not None:
             raise RunRefused(plan.only_shown)
-        made = dt.datetime.now(dt.UTC).strftime("%Y%m%d-%H%M%S")
-        run_id = f"{made}-{secrets.token_hex(4)}"
+        made = dt.datetime.now(dt.UTC)
+        run_id = f"{made:%Y%m%d-%H%M%S}-{made.microsecond:05x}{secrets.randbelow(0x1000):03x}"
         directory = self._runs / run_id
         with _refusing(directory):
             for each in (
@@ -110,7 +110,7 @@ class RunStore:
             # Whether somebody is alive is asked first: who ends in between has then journaled its end.
             alive = living_runner(directory) is not None
             plan, reading = self._read(run_id)
-            notice = _cut_notice(directory, reading, alive) if alive else _notice(directory, reading)
+            notice = _notice(directory, reading, alive)
         return replay(run_id, plan, reading.events, alive, notice)
 
     def events(self, run_id: str) -> tuple[Event, ...]:
@@ -191,16 +191,13 @@ def journal_path(directory: Path) -> Path:
     return directory / "journal.jsonl"
 
 
-def _notice(directory: Path, reading: JournalReading) -> Words | None:
+def _notice(directory: Path, reading: JournalReading, alive: bool) -> Words | None:
+    """What the last runner could not say in the journal, else how much of the journal is lost."""
     record = lock_record(directory)
     if record is not None and record.problem is not None:
         return record.problem
-    return _cut_notice(directory, reading, alive=False)
-
-
-def _cut_notice(directory: Path, reading: JournalReading, alive: bool) -> Words | None:
-    """A living runner may be in the middle of writing its last line; that one is not torn."""
     cut = sum(event.cut_bytes for event in reading.events if isinstance(event, RunnerStarted))
+    # A living runner may be in the middle of writing its last line; that one is not torn.
     cut += 0 if alive else reading.torn_bytes
     if cut == 0:
         return None

@@ -3,13 +3,30 @@
 from kvmwizard.plan.conditions import changes_between
 from kvmwizard.plan.model import Step
 from kvmwizard.plan.undo import make_undo_plan
-from kvmwizard.run.liveness import living_runner
-from kvmwizard.run.model import StepState
+from kvmwizard.run.model import RunStatus, StepState
 from kvmwizard.run.observe import observe
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.scheduler import FINISHED_WELL
 from kvmwizard.run.store import RunStore
 from kvmwizard.words import say
+
+
+def last_changing_run(runs: RunStore) -> str | None:
+    """The last run whose changes no later undo has taken back; None where there is none.
+
+    Raises:
+        RunRefused: a run cannot be read.
+    """
+    undone = 0
+    for run_id in reversed(runs.runs()):
+        state = runs.read(run_id)
+        if state.plan.purpose == "undo":
+            undone += state.status is RunStatus.DONE
+        elif any(step.changes for step in state.steps.values()):
+            if undone == 0:
+                return run_id
+            undone -= 1
+    return None
 
 
 def create_undo_run(store: RunStore, run_id: str) -> str:
@@ -18,11 +35,11 @@ def create_undo_run(store: RunStore, run_id: str) -> str:
     Raises:
         RunRefused: the run cannot be read or is still under way, or it changed nothing.
     """
-    if living_runner(store.directory(run_id)) is not None:
+    state = store.read(run_id)
+    if state.status is RunStatus.RUNNING:
         raise RunRefused(
             say("The run is still under way. Stop it first (kvmwizard apply --stop), then undo it.")
         )
-    state = store.read(run_id)
     ledger = {step.id: _changes(step, state.steps[step.id]) for step in state.plan.steps}
     changed = {step_id: changes for step_id, changes in ledger.items() if changes}
     if not changed:

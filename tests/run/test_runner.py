@@ -16,7 +16,7 @@ import pytest
 from kvmwizard.plan.model import Plan
 from kvmwizard.run.launch import root_helper_needed, start_runner, stop_run
 from kvmwizard.run.liveness import living_runner
-from kvmwizard.run.model import RunState, RunStatus, StepStatus
+from kvmwizard.run.model import RunnerStarted, RunState, RunStatus, StepStatus
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.store import RunStore
 from tests.run.plans import files, plan_of, removing_step, starts
@@ -63,6 +63,18 @@ def kill(store: RunStore, run_id: str) -> None:
 
 def is_running(step_id: str) -> Callable[[RunState], bool]:
     return lambda state: state.steps[step_id].status is StepStatus.RUNNING
+
+
+def test_runs_of_the_same_second_keep_their_order(store: RunStore, tmp_path: Path) -> None:
+    plan = plan_of(removing_step(tmp_path / "gone"))
+    made = tuple(store.create(plan) for _ in range(8))
+    assert store.runs() == made
+
+
+def test_who_started_a_run_finds_that_in_the_journal(store: RunStore, tmp_path: Path) -> None:
+    run_id = store.create(plan_of(removing_step(tmp_path / "gone")))
+    start_runner(store, run_id)
+    assert any(isinstance(event, RunnerStarted) for event in store.events(run_id))
 
 
 def test_a_run_does_its_steps_in_order_and_skips_what_is_done(store: RunStore, tmp_path: Path) -> None:
