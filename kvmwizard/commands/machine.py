@@ -10,6 +10,10 @@ from kvmwizard.host.guest import finished_guest, run_guest
 from kvmwizard.host.guest_process import GuestProcess
 from kvmwizard.host.host import Host
 from kvmwizard.host.recording import HostRefused
+from kvmwizard.words import say
+
+PROCESSOR_FILE = "/proc/cpuinfo"
+"""What every machine shows: a directory without it would seem to lack nothing, and be called ready."""
 
 
 def read_machine(root: Path | None = None, guest: GuestProcess | None = None) -> Facts:
@@ -19,6 +23,17 @@ def read_machine(root: Path | None = None, guest: GuestProcess | None = None) ->
     """
     run = run_guest if guest is None else partial(finished_guest, guest)
     try:
-        return gather(Host("/" if root is None else root), guest=run)
+        host = Host("/" if root is None else root)
+        if host.read_bytes(PROCESSOR_FILE) is None:
+            raise CommandRefused(
+                ExitCode.WRONG_USE,
+                say(
+                    "{root} holds no machine, for it has no {file}. Give the root directory of a "
+                    "recorded machine.",
+                    root=str(host.root),
+                    file=PROCESSOR_FILE,
+                ),
+            )
+        return gather(host, guest=run)
     except HostRefused as refused:
         raise CommandRefused(ExitCode.WRONG_USE, refused.words) from refused

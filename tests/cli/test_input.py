@@ -90,7 +90,8 @@ def test_keys_that_would_steer_the_terminal(tmp_path: Path) -> None:
 @pytest.mark.parametrize("words", [["check"], ["plan"]], ids=" ".join)
 def test_a_root_that_is_no_machine(tmp_path: Path, words: list[str]) -> None:
     (tmp_path / "file").touch()
-    for root in (tmp_path / "absent", tmp_path / "file"):
+    (tmp_path / "empty").mkdir()
+    for root in (tmp_path / "absent", tmp_path / "file", tmp_path / "empty"):
         result = kvmwizard(tmp_path, *words, "--root", root)
         assert result.returncode == WRONG_USE
         assert str(root) in result.stderr
