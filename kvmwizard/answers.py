@@ -17,7 +17,7 @@ from kvmwizard.host.host import Host
 from kvmwizard.host.identity import stored_identity
 from kvmwizard.host.modules import ModuleState
 from kvmwizard.host.processor import VirtualizationExtension
-from kvmwizard.host.qemu import QemuBinary, emulator_architecture
+from kvmwizard.host.qemu import QemuBinary, native_binaries
 from kvmwizard.host.reading import Unknown, known
 from kvmwizard.host.recording import CommandOutput
 from kvmwizard.words import Words, say
@@ -201,9 +201,7 @@ def iommu_obstacle(facts: Facts) -> Words | None:
 
 def native_emulators(facts: Facts) -> tuple[QemuBinary, ...]:
     """The QEMUs here that run guests of this machine's own architecture, which alone can use KVM."""
-    architecture = emulator_architecture(facts.processor.architecture)
-    binaries = known(facts.qemu.binaries, ())
-    return tuple(binary for binary in binaries if binary.architecture == architecture)
+    return native_binaries(known(facts.qemu.binaries, ()), facts.processor.architecture)
 
 
 def _proposed_modules(facts: Facts) -> tuple[str, ...]:

@@ -71,9 +71,14 @@ class Situation:
         return None
 
 
+def whom_guests_are_for(facts: Facts, user: str | None) -> str:
+    """The user that was named, else the person that `facts` name, else root."""
+    return user or facts.users.person or "root"
+
+
 def situation_of(facts: Facts, user: str | None) -> Situation:
     """What holds for `user`, by default the person that `facts` name."""
-    name = user or facts.users.person or "root"
+    name = whom_guests_are_for(facts, user)
     account = facts.users.account(name)
     node = facts.kvm.node
     stored = access_of(node, account) if isinstance(node, DeviceNode) and account else None

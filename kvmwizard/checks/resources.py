@@ -4,7 +4,7 @@ from kvmwizard.checks.chain import Situation
 from kvmwizard.checks.check import Check
 from kvmwizard.checks.results import Cause, CheckResult, Mend
 from kvmwizard.host.facts import Facts
-from kvmwizard.host.qemu import QemuBinary
+from kvmwizard.host.qemu import QemuBinary, native_binaries
 from kvmwizard.host.reading import Unknown, known
 from kvmwizard.words import say
 
@@ -27,8 +27,6 @@ LEAST_ROOT = GIBIBYTE
 LEAST_BOOT = 100 * MEBIBYTE
 """One more kernel with its initial RAM disk (Linux, quickly-build-trimmed-linux.rst)."""
 
-OWN_BINARIES = {"i686": ("x86_64", "i386"), "i386": ("x86_64", "i386"), "ppc64le": ("ppc64",)}
-
 
 def check_resources(situation: Situation) -> tuple[CheckResult, ...]:
     """QEMU, memory, disk; none of them keeps KVM itself from working."""
@@ -40,8 +38,7 @@ def _qemu(facts: Facts) -> CheckResult:
     binaries = facts.qemu.binaries
     if isinstance(binaries, Unknown):
         return QEMU.unknown(binaries)
-    wanted = OWN_BINARIES.get(facts.processor.architecture, (facts.processor.architecture,))
-    fitting = [binary for binary in binaries if binary.architecture in wanted]
+    fitting = native_binaries(binaries, facts.processor.architecture)
     if fitting:
         return _qemu_found(fitting[0])
     mend = Mend.INSTALL_QEMU if known(facts.distribution.package_manager, None) else None

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterable
 
 from kvmwizard.host.host import Host
 from kvmwizard.host.parsing import not_understood, version_number
@@ -16,6 +17,8 @@ HOST_EMULATORS = ("qemu-kvm",)
 
 
 _EMULATOR_ARCHITECTURES = {"i686": "i386", "armv7l": "arm", "ppc64le": "ppc64"}
+_FURTHER_EMULATORS = {"i386": ("x86_64",)}
+"""Emulators that run guests of another architecture's machines with KVM as well."""
 
 
 def emulator_architecture(machine: str) -> str:
@@ -40,6 +43,13 @@ class QemuFacts(FactModel):
     """qemu-system-*, qemu-kvm and /usr/libexec/qemu-kvm (RHEL); one entry a real file."""
     image_tool: Reading[str | None]
     """The path of qemu-img."""
+
+
+def native_binaries(binaries: Iterable[QemuBinary], machine: str) -> tuple[QemuBinary, ...]:
+    """Those that can use KVM on the architecture that `uname -m` names."""
+    own = emulator_architecture(machine)
+    usable = (own, *_FURTHER_EMULATORS.get(own, ()))
+    return tuple(binary for binary in binaries if binary.architecture in usable)
 
 
 def read_qemu(host: Host, architecture: str) -> QemuFacts:

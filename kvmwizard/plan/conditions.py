@@ -123,6 +123,20 @@ def _file_changes(
     return (changes.FileWritten(path=condition.path, previous_text=before.text, previous_mode=before.mode),)
 
 
+def _mentions(condition: model.FileMentions, observed: ObservedFile) -> bool:
+    return observed.exists and (observed.text is None or condition.text in observed.text)
+
+
+def _mention_evidence(condition: model.FileMentions, observed: ObservedFile) -> Words:
+    if not observed.exists:
+        return say("{path} does not exist", path=condition.path)
+    if observed.text is None:
+        return say("{path} cannot be read", path=condition.path)
+    if condition.text in observed.text:
+        return say("{path} has {text}", path=condition.path, text=condition.text)
+    return say("{path} does not have {text}", path=condition.path, text=condition.text)
+
+
 def _absent_file_evidence(condition: model.FileAbsent, observed: ObservedFile) -> Words:
     if observed.exists:
         return say("{path} is still there", path=condition.path)
@@ -263,6 +277,7 @@ _KINDS: dict[str, _Kind] = {
         _absent_packages_evidence,
     ),
     "file-holds": _Kind(ObservedFile, _file_holds, _file_evidence, _file_changes),
+    "file-mentions": _Kind(ObservedFile, _mentions, _mention_evidence),
     "file-absent": _Kind(ObservedFile, lambda _, observed: not observed.exists, _absent_file_evidence),
     "group-exists": _Kind(
         ObservedGroup, lambda _, observed: observed.exists, _group_evidence, _group_changes

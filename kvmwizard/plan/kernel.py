@@ -6,12 +6,14 @@ from kvmwizard.host.facts import Facts
 from kvmwizard.host.modules import ModuleState
 from kvmwizard.host.processor import VirtualizationExtension
 from kvmwizard.packages.distributions import expected
-from kvmwizard.plan.model import FileHolds, ModuleLoaded, RunCommand, Step, WriteFile
+from kvmwizard.plan.model import FileHolds, FileMentions, ModuleLoaded, RunCommand, Step, WriteFile
 from kvmwizard.words import Words, say
 
 MODULES_FILE = "/etc/modules-load.d/kvmwizard.conf"
 OPTIONS_FILE = "/etc/modprobe.d/kvmwizard.conf"
 GRUB_FILE = "/etc/default/grub.d/kvmwizard.cfg"
+GRUB_MENU = "/boot/grub/grub.cfg"
+"""What update-grub(8) makes of it: only what stands here reaches the kernel."""
 MODPROBE = "/sbin/modprobe"
 UPDATE_GRUB = "/usr/sbin/update-grub"
 PLAIN_FILE = 0o644
@@ -200,7 +202,10 @@ def _iommu_step(parameter: str) -> Step:
         needs=("kernel.install",),
         root=True,
         seconds=expected("boot.iommu").seconds,
-        conditions=(FileHolds(path=GRUB_FILE, text=text, mode=PLAIN_FILE),),
+        conditions=(
+            FileHolds(path=GRUB_FILE, text=text, mode=PLAIN_FILE),
+            FileMentions(path=GRUB_MENU, text=parameter),
+        ),
         actions=(WriteFile(path=GRUB_FILE, text=text, mode=PLAIN_FILE), RunCommand(argv=(UPDATE_GRUB,))),
         required=False,
     )

@@ -60,6 +60,14 @@ class FileHolds(PlanModel):
     mode: int
 
 
+class FileMentions(PlanModel):
+    """A file that another program writes says this somewhere, or may not be read by whoever looks."""
+
+    kind: Literal["file-mentions"] = "file-mentions"
+    path: str
+    text: str
+
+
 class FileAbsent(PlanModel):
     """There is no such file."""
 
@@ -159,6 +167,7 @@ Condition = Annotated[
     | PackagesInstalled
     | PackagesAbsent
     | FileHolds
+    | FileMentions
     | FileAbsent
     | GroupExists
     | GroupAbsent

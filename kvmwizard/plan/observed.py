@@ -22,7 +22,7 @@ class ObservedPackages(PlanModel):
 
 
 class ObservedFile(PlanModel):
-    """Of one file, for `file-holds` and `file-absent`."""
+    """Of one file, for `file-holds`, `file-mentions` and `file-absent`."""
 
     exists: bool
     text: str | None = None

@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 
-from rich.cells import cell_len
-
 from kvmwizard.plan.model import Plan, Step, plan_digest
 from kvmwizard.plan.shell import shell_lines
 from kvmwizard.plan.spans import size_words, span_words
 from kvmwizard.words import Words, _, say
+from kvmwizard.wrapping import wrapped
 
 LEAST_WIDTH = 40
 STEP_INDENT = "    "
@@ -23,17 +22,17 @@ def plan_as_text(plan: Plan, evidence: Mapping[str, Words], width: int) -> str:
         width: terminal cells a line may take; commands are never broken.
     """
     width = max(width, LEAST_WIDTH)
-    lines = _wrapped(str(_heading(plan)), width)
+    lines = wrapped(str(_heading(plan)), width)
     if plan.only_shown is not None:
-        lines += _wrapped(str(plan.only_shown), width)
+        lines += wrapped(str(plan.only_shown), width)
     for number, step in enumerate(plan.steps, 1):
         lines += ["", *_step_lines(number, step, evidence.get(step.id), width)]
     if plan.notes:
         lines += ["", _("Good to know")]
         for note in plan.notes:
-            lines += _wrapped(str(note), width, first="  - ", rest=STEP_INDENT)
+            lines += _indented(note, width, first="  - ")
     left = [step for step in plan.steps if step.id not in evidence]
-    lines += ["", *_wrapped(str(_total(left)), width), _("Digest: {digest}", digest=plan_digest(plan))]
+    lines += ["", *wrapped(str(_total(left)), width), _("Digest: {digest}", digest=plan_digest(plan))]
     return "\n".join(lines) + "\n"
 
 
@@ -48,52 +47,42 @@ def _heading(plan: Plan) -> Words:
 def _total(steps: list[Step]) -> Words:
     if not steps:
         return say("Nothing is left to do.")
-    time = str(span_words(sum(step.seconds for step in steps)))
+    time = span_words(sum(step.seconds for step in steps))
     size = sum(step.disk_bytes for step in steps)
     if not size:
         return say("To do: about {time}.", time=time)
-    return say("To do: about {time}, and {size} of disk space.", time=time, size=str(size_words(size)))
+    return say("To do: about {time}, and {size} of disk space.", time=time, size=size_words(size))
 
 
 def _step_lines(number: int, step: Step, evidence: Words | None, width: int) -> list[str]:
-    lines = _wrapped(str(step.title), width, first=f"{number:>2}. ", rest=STEP_INDENT)
+    lines = _indented(step.title, width, first=f"{number:>2}. ")
     if evidence is not None:
-        return lines + _wrapped(
-            _("Already so: {evidence}", evidence=str(evidence)), width, STEP_INDENT, STEP_INDENT
-        )
-    lines += _wrapped(_cost(step), width, STEP_INDENT, STEP_INDENT)
+        return lines + _indented(say("Already so: {evidence}", evidence=evidence), width)
+    lines += _indented(_cost(step), width)
     if not step.required:
-        lines += _wrapped(_("Should this fail, the rest goes on."), width, STEP_INDENT, STEP_INDENT)
+        lines += _indented(say("Should this fail, the rest goes on."), width)
     lines += [COMMAND_INDENT + line for action in step.actions for line in shell_lines(action)]
     if step.lasting is not None:
-        lines += _wrapped(_("Undo: {words}", words=str(step.lasting)), width, STEP_INDENT, STEP_INDENT)
+        lines += _indented(say("Undo: {words}", words=step.lasting), width)
     return lines
 
 
-def _cost(step: Step) -> str:
-    who = _("by root") if step.root else _("by you")
+def _cost(step: Step) -> Words:
+    """Who does the step, how long it takes, and how much of the disk."""
     if not step.seconds and not step.disk_bytes:
-        return _("{who}, at once", who=who)
-    time = str(span_words(step.seconds))
+        return say("by root, at once") if step.root else say("by you, at once")
+    time = span_words(step.seconds)
     if step.disk_bytes:
-        return _("{who}, about {time}, {size}", who=who, time=time, size=str(size_words(step.disk_bytes)))
-    return _("{who}, about {time}", who=who, time=time)
+        size = size_words(step.disk_bytes)
+        if step.root:
+            return say("by root, about {time}, {size}", time=time, size=size)
+        return say("by you, about {time}, {size}", time=time, size=size)
+    if step.root:
+        return say("by root, about {time}", time=time)
+    return say("by you, about {time}", time=time)
 
 
-def _wrapped(text: str, width: int, first: str = "", rest: str = "") -> list[str]:
-    """Broken at spaces, and where there are none (as in Chinese) at any character; by cells."""
-    lines, line = [], first
-    for word in text.split(" "):
-        space = "" if line in (first, rest) else " "
-        if cell_len(line) + len(space) + cell_len(word) <= width:
-            line += space + word
-            continue
-        if space:
-            lines.append(line)
-            line = rest
-        for character in word:
-            if cell_len(line) + cell_len(character) > width:
-                lines.append(line)
-                line = rest
-            line += character
-    return [*lines, line]
+def _indented(text: Words, width: int, first: str = STEP_INDENT) -> list[str]:
+    """The text in lines that stand under a step's title; `first` is as wide as the indent."""
+    start, *rest = wrapped(str(text), width - len(STEP_INDENT))
+    return [first + start, *(STEP_INDENT + line for line in rest)]

@@ -2,20 +2,11 @@
 
 import shlex
 from collections.abc import Iterator
-from itertools import zip_longest
 
-from kvmwizard.checks.text import (
-    COLOURS,
-    OUTCOME_WIDTH,
-    PLAIN,
-    SYMBOLS,
-    TABLE_WIDTH,
-    TITLE_WIDTH,
-    outcome_word,
-)
+from kvmwizard.checks.table import outcome_rows
 from kvmwizard.proof.model import Proof, ProofLevel
 from kvmwizard.words import Words, _
-from kvmwizard.wrapping import padded, wrapped
+from kvmwizard.wrapping import wrapped
 
 
 def proof_as_text(proof: Proof, width: int, colour: bool) -> str:
@@ -32,7 +23,7 @@ def proof_as_text(proof: Proof, width: int, colour: bool) -> str:
         # What is wrong with the device stands in the way of every level: said once, it is enough.
         remedy = None if level.remedy in said else level.remedy
         said += [remedy] if remedy is not None else []
-        lines += _rows(level, remedy, width, colour=colour)
+        lines += outcome_rows(level.outcome, tuple(_parts(level, remedy)), width, colour)
     lines += ["", *wrapped(str(proof.verdict), width)]
     if proof.good and proof.command_line:
         lines += ["", *wrapped(_("To start a guest from a disk of yours:"), width)]
@@ -40,29 +31,7 @@ def proof_as_text(proof: Proof, width: int, colour: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _rows(level: ProofLevel, remedy: Words | None, width: int, *, colour: bool) -> Iterator[str]:
-    marked = f"{SYMBOLS[level.outcome]} {outcome_word(level.outcome)}"
-    parts = [str(level.found)]
+def _parts(level: ProofLevel, remedy: Words | None) -> Iterator[tuple[str, str]]:
+    yield str(level.title), str(level.found)
     if remedy is not None:
-        parts.append(_("To do: {remedy}", remedy=str(remedy)))
-    layout = _beside if width >= TABLE_WIDTH else _below
-    for number, line in enumerate(layout(marked, str(level.title), parts, width)):
-        if colour and number == 0:
-            yield COLOURS[level.outcome] + marked + PLAIN + line.removeprefix(marked)
-        else:
-            yield line
-
-
-def _beside(marked: str, title: str, parts: list[str], width: int) -> Iterator[str]:
-    texts = [line for part in parts for line in wrapped(part, width - OUTCOME_WIDTH - TITLE_WIDTH)]
-    lead = padded(marked, OUTCOME_WIDTH)
-    for left, right in zip_longest(wrapped(title, TITLE_WIDTH - 1), texts, fillvalue=""):
-        yield f"{lead}{padded(left, TITLE_WIDTH)}{right}".rstrip()
-        lead = " " * OUTCOME_WIDTH
-
-
-def _below(marked: str, title: str, parts: list[str], width: int) -> Iterator[str]:
-    yield from wrapped(f"{marked} {title}", width)
-    for part in parts:
-        for line in wrapped(part, max(width - 2, 2)):
-            yield f"  {line}"
+        yield _("To do"), str(remedy)

@@ -35,6 +35,7 @@ from kvmwizard.words import Words, say, say_many
 
 QUERY_SECONDS = 60.0
 FILE_BYTES = 1024 * 1024
+"""Far more than any file of ours has, and than GRUB writes for a hundred kernels."""
 
 
 def observe(condition: model.Condition) -> str:
@@ -114,7 +115,7 @@ def _installed(manager_name: str) -> dict[str, str]:
     )
 
 
-def _file(condition: model.FileHolds | model.FileAbsent) -> ObservedFile:
+def _file(condition: model.FileHolds | model.FileMentions | model.FileAbsent) -> ObservedFile:
     path = Path(condition.path)
     try:
         status = path.lstat()
@@ -124,6 +125,15 @@ def _file(condition: model.FileHolds | model.FileAbsent) -> ObservedFile:
         raise RunRefused(_cannot_look(str(path), error.strerror or str(error))) from error
     text = _text(path) if stat.S_ISREG(status.st_mode) else None
     return ObservedFile(exists=True, text=text, mode=stat.S_IMODE(status.st_mode), owner_id=status.st_uid)
+
+
+def _mention(condition: model.FileMentions) -> ObservedFile:
+    """Of a file that is not ours, the lines asked for alone go into the journal."""
+    seen = _file(condition)
+    if seen.text is None:
+        return seen
+    lines = [line for line in seen.text.splitlines() if condition.text in line]
+    return seen.model_copy(update={"text": "\n".join(lines)})
 
 
 def _text(path: Path) -> str | None:
@@ -210,6 +220,7 @@ _LOOK: dict[str, Callable[[Any], model.PlanModel]] = {
     "packages-installed": _packages,
     "packages-absent": _packages,
     "file-holds": _file,
+    "file-mentions": _mention,
     "file-absent": _file,
     "group-exists": _group,
     "group-absent": _group,

@@ -1,4 +1,3 @@
-
 """The table: every width, colour or none, and whatever a machine's own texts contain."""
 
 import re
@@ -9,7 +8,8 @@ from rich.cells import cell_len
 
 from kvmwizard.checks.judge import judge
 from kvmwizard.checks.results import Outcome
-from kvmwizard.checks.text import checks_as_text, outcome_word
+from kvmwizard.checks.table import outcome_word
+from kvmwizard.checks.text import checks_as_text
 from kvmwizard.host.facts import Facts
 from kvmwizard.words import say
 from kvmwizard.wrapping import signs_in_ascii

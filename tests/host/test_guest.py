@@ -101,7 +101,7 @@ def test_off_x86_64_it_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_hash_is_that_of_the_programs_text() -> None:
-    digest = hashlib.sha256(Path(guest.GUEST_PROGRAM).read_bytes()).hexdigest()
+    digest = hashlib.sha256(Path(guest_process.GUEST_PROGRAM).read_bytes()).hexdigest()
     assert guest.guest_program_sha256() == digest
 
 

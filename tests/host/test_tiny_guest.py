@@ -123,7 +123,13 @@ def test_another_api_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("text", ["KVM", 'a "b" \\ c', "\n\t\x00", "ä 虚"])
 def test_its_json_is_read_as_it_was_meant(text: str) -> None:
-    result = {"ran": True, "exits": 4, "milliseconds": 1.5, "problem": None, "output": text}
+    result: dict[str, object] = {
+        "ran": True,
+        "exits": 4,
+        "milliseconds": 1.5,
+        "problem": None,
+        "output": text,
+    }
     assert json.loads(tiny_guest.json_text(result)) == result
 
 

@@ -12,6 +12,7 @@ from kvmwizard.plan.model import (
     DeviceGroup,
     FileAbsent,
     FileHolds,
+    FileMentions,
     GroupAbsent,
     GroupExists,
     GuestRanAs,
@@ -42,6 +43,7 @@ KERNEL = PackagesInstalled(
 )
 LISTS = PackageListsFresh(manager="apt", seconds=86400, wanted=QEMU)
 FILE = FileHolds(path="/etc/x", text="a\n", mode=0o644)
+MENU = FileMentions(path="/boot/grub/grub.cfg", text="intel_iommu=on")
 DEVICE = DeviceGroup(path="/dev/kvm", group="kvm", mode=0o660)
 ACL = DeviceAclGrants(path="/dev/kvm", user="bob")
 READ_ONLY = DeviceAclGrants(path="/dev/kvm", user="bob", permissions="r--")
@@ -79,6 +81,10 @@ READ_ONLY = DeviceAclGrants(path="/dev/kvm", user="bob", permissions="r--")
         (FILE, ObservedFile(exists=True, text="a\n", mode=0o666, owner_id=0), False, "another"),
         (FILE, ObservedFile(exists=True, text="a\n", mode=0o644, owner_id=1000), False, "another"),
         (FILE, ObservedFile(exists=False), False, "does not exist"),
+        (MENU, ObservedFile(exists=True, text="linux /vmlinuz intel_iommu=on"), True, "has intel_iommu=on"),
+        (MENU, ObservedFile(exists=True, text="linux /vmlinuz"), False, "does not have intel_iommu=on"),
+        (MENU, ObservedFile(exists=True), True, "cannot be read"),
+        (MENU, ObservedFile(exists=False), False, "does not exist"),
         (FileAbsent(path="/etc/x"), ObservedFile(exists=False), True, "does not exist"),
         (FileAbsent(path="/etc/x"), ObservedFile(exists=True), False, "still there"),
         (GroupExists(group="kvm"), ObservedGroup(exists=True, id=106), True, "106"),
