@@ -11,10 +11,10 @@ from screens.choice_page import ChoicePage
 from screens.widgets.entries import Entry, Part, Sign
 
 WAY_WORDS: dict[Way, Words] = {
-    Way.ROOT: say("may use it, as root may everything"),
-    Way.OWNER: say("may use it, as its owner"),
+    Way.ROOT: say("may use it, being root"),
+    Way.OWNER: say("may use it, being its owner"),
     Way.LISTED_USER: say("may use it, by its access list"),
-    Way.GROUP: say("may use it, by a group"),
+    Way.GROUP: say("may use it, by its group"),
     Way.EVERYONE: say("may use it, as everybody may"),
 }
 
@@ -107,7 +107,7 @@ def now_entry(*, chosen: bool) -> Entry:
     return Entry(
         id="now",
         sign=Sign.TICKED if chosen else Sign.UNTICKED,
-        title=_("Also at once"),
+        title=_("Access at once"),
         detail=_("without logging in again"),
         explanation=(
             Part(

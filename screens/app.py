@@ -21,7 +21,7 @@ from kvmwizard.words import Words, _, say
 from screens.page import Page
 from screens.state import Machine, Offers, WizardState
 from screens.terminal import over_ssh, terminal_codeset, terminal_signs
-from screens.widgets.frame import shown_bindings
+from screens.widgets.frame import key_label, shown_bindings
 from screens.wizard import PageEntry, page_beside, page_named, page_to_resume
 
 if TYPE_CHECKING:  # pydantic and the engine are read in after the first frame
@@ -43,8 +43,14 @@ class WizardApp(App[int]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012  -- Textual declares it so
     VERTICAL_BREAKPOINTS = [(0, "-tiny"), (12, "-short"), (20, "-full")]  # noqa: RUF012  -- Textual declares it so
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("question_mark,f1", "help", _("Help"), key_display="question_mark"),
-        Binding("q", "quit", _("Quit")),
+        Binding(
+            "question_mark,f1",
+            "help",
+            _("Help"),
+            key_display="question_mark",
+            tooltip=_("What the keys do"),
+        ),
+        Binding("q", "quit", _("Quit"), tooltip=_("Leave; answers are saved, a run goes on")),
         Binding("ctrl+q", "quit", _("Quit"), show=False, priority=True),
         Binding("ctrl+c", "quit", _("Quit"), show=False, system=True),
     ]
@@ -131,7 +137,7 @@ class WizardApp(App[int]):
         session = self.state.session
         entry = page_to_resume(session.page, session.answers, has_run=session.run_id is not None)
         if self.state.notice is None and entry.name not in ("welcome", "run", "proof"):
-            self.state.notice = say("Here you were when kvmwizard was closed. Every answer is kept.")
+            self.state.notice = say("You were here when kvmwizard was closed. Every answer is kept.")
         return self._page(entry)
 
     async def on_onlooker_screen_chosen(self, event: Message) -> None:
@@ -204,6 +210,7 @@ class WizardApp(App[int]):
     async def open_page(self, entry: PageEntry) -> None:
         """Save where one is, and show the page."""
         self.state.notice = None
+        self.state.parting = None
         await self.save(self.state.with_page(entry.name))
         self.switch_screen(self._page(entry))
 
@@ -246,11 +253,13 @@ class WizardApp(App[int]):
         """Everything that has a key has an entry in the command palette."""
         for active in shown_bindings(screen):
             binding, node = active.binding, active.node
+            if not binding.tooltip:
+                continue
 
             async def run(action: str = binding.action, node: object = node) -> None:
                 await self.run_action(action, node)  # type: ignore[arg-type]  # a DOM node, which a default argument widens
 
-            yield SystemCommand(binding.description, binding.tooltip or binding.description, run)
+            yield SystemCommand(key_label(active), binding.tooltip, run)
 
     def _ended_from_outside(self) -> None:
         self.exit(STOPPED_RESUMABLE)
@@ -294,6 +303,8 @@ def farewell(app: WizardApp) -> Words | None:
         return say("kvmwizard met a mistake of its own and had to stop. Your answers are saved.")
     if app.refusal is not None:
         return app.refusal
+    if app.state.parting is not None:
+        return app.state.parting
     if not app.state.opened or app.state.session.page in ("run", "proof"):
         return None
     return say("Your answers are saved; kvmwizard opens again where you were.")
@@ -319,4 +330,7 @@ def open_wizard(*, state_directory: Path, host: "Host | None" = None) -> int:
     words = farewell(app)
     if words is not None:
         complain(words)
+    if app.state.guest_command:
+        complain(say("Start a guest from a disk of yours with:"))
+        complain(app.state.guest_command)
     return result if result is not None else app.return_code or GOOD

@@ -64,8 +64,20 @@ class ChoicePage(Page):
         """The page's question."""
 
     def press_label(self) -> str:
-        """Space chooses or switches."""
-        return _("Choose")
+        """Space chooses or switches what can be; of the rest it shows all of the explanation."""
+        sign = self._selected_sign()
+        if sign in (Sign.CHOSEN, Sign.UNCHOSEN):
+            return _("Choose")
+        return _("Switch") if sign in (Sign.TICKED, Sign.UNTICKED, Sign.NONE) else super().press_label()
+
+    def next_label(self) -> str:
+        """Enter takes what the cursor is on, where that is another choice."""
+        return _("Take this") if self._selected_sign() is Sign.UNCHOSEN else super().next_label()
+
+    def _selected_sign(self) -> Sign | None:
+        """Of what the cursor is on; None while the page has no list yet."""
+        selected = next((entries.selected for entries in self.query(EntryList)), None)
+        return selected.sign if selected is not None else None
 
     def first_selected(self) -> str | None:
         """The cursor starts at what is chosen."""

@@ -17,7 +17,7 @@ from kvmwizard.wrapping import wrapped
 from screens.widgets.entries import Entry, Sign
 from screens.widgets.entry_list import EntryList
 from screens.widgets.frame import KeyLine, Notice
-from screens.widgets.painted import BLANK, line
+from screens.widgets.painted import BLANK, WholeCells, line
 
 LABEL_GAP = 2
 WIDEST_LABEL = 16
@@ -85,6 +85,10 @@ class TextLines(ScrollView, can_focus=True):
         self._paragraphs = paragraphs
         self._at_end = at_end
         self._lines: list[Strip] = []
+
+    def on_mount(self) -> None:
+        """The scroll bar is one that every terminal can show."""
+        self.vertical_scrollbar.renderer = WholeCells  # type: ignore[misc]  # declared for all, read from each
 
     def on_resize(self, _event: events.Resize) -> None:
         """Wrap to the width there is."""

@@ -43,9 +43,13 @@ class OnlookerScreen(Screen[None]):
         """Looking on comes first where there is a run."""
         holder = self._state.store.holder()
         words = (
-            _("Another kvmwizard has this session open.")
+            _("kvmwizard is open already in another terminal. Only one at a time can change the answers.")
             if holder is None
-            else _("Another kvmwizard (process {process}) has this session open.", process=holder)
+            else _(
+                "kvmwizard is open already in another terminal (process {process}). Only one at a time can "
+                "change the answers.",
+                process=holder,
+            )
         )
         self.query_one("#question", Notice).say(words)
         looking = (Entry("look", Sign.NONE, _("Look on at its run")),) if self._state.session.run_id else ()

@@ -32,8 +32,14 @@ class Page(Screen[None]):
     AUTO_FOCUS = "EntryList"
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,left,backspace", "back", _("Back"), key_display="left"),
-        Binding("enter", "next", _("Next")),
+        Binding(
+            "escape,left,backspace",
+            "back",
+            _("Back"),
+            key_display="left",
+            tooltip=_("The page before; no answer is lost"),
+        ),
+        Binding("enter", "next", _("Next"), tooltip=_("What the Enter key does here")),
     ]
 
     class Turned(Message):
@@ -134,6 +140,9 @@ class Page(Screen[None]):
         """Show what the selected entry has to say."""
         for explanation in self.query(Explanation):
             explanation.explain(entry.explanation)
+        # What Space and Enter do can depend on the entry; only what differs is sent.
+        for keys in self.query(KeyLine):
+            keys.repaint()
 
     @on(EntryList.Pressed)
     def _pressed(self, event: EntryList.Pressed) -> None:

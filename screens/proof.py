@@ -34,7 +34,7 @@ class ProofPage(UndoingPage):
     PAGE = "proof"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "prove_again", _("Prove again"), tooltip=_("Run the guests once more")),
-        Binding("u", "undo", _("Undo everything"), tooltip=_("Take back what the run has changed")),
+        Binding("u", "undo", _("Undo"), tooltip=_("Take back what the run has changed")),
     ]
 
     class Waiting(Message):
@@ -84,6 +84,7 @@ class ProofPage(UndoingPage):
 
     def _begin(self) -> None:
         self._levels, self._proof = (), None
+        self.state.parting, self.state.guest_command = None, ""
         self._waiting = None
         self.refresh_bindings()
         self.state_changed()
@@ -128,6 +129,8 @@ class ProofPage(UndoingPage):
     @on(Proved)
     def _was_proved(self, event: Proved) -> None:
         self._proof, self._notes = event.proof, event.notes
+        self.state.parting = event.proof.verdict
+        self.state.guest_command = shlex.join(event.proof.command_line) if event.proof.good else ""
         self._waiting = None
         self.refresh_bindings()
         self.state_changed("command" if event.proof.good else None)

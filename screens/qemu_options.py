@@ -16,7 +16,7 @@ EXTRA_WORDS: dict[QemuExtra, tuple[Words, Words, Words]] = {
     ),
     "uefi-firmware": (
         say("UEFI firmware"),
-        say("start guests as today's machines start"),
+        say("for guests that start by UEFI, as today's machines do"),
         say("For guests that want UEFI or Secure Boot, as Windows 11 does; others start without it."),
     ),
     "libvirt": (

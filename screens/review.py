@@ -7,7 +7,7 @@ from kvmwizard.plan.model import Plan, Step, plan_digest
 from kvmwizard.plan.shell import shell_lines
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.store import RunStore
-from kvmwizard.words import Words, _
+from kvmwizard.words import Words, _, say_many
 from screens.measures import about, size
 from screens.page import Page
 from screens.planning import plan_for
@@ -66,12 +66,7 @@ class ReviewPage(Page):
             return _("Making the plan, and looking at what of it holds already. This takes a few seconds.")
         plan = self._review.plan
         left = [step for step in plan.steps if step.id not in self._review.evidence]
-        return _(
-            "{steps} steps to do, about {time} and {disk} of disk. Enter carries them out.",
-            steps=len(left),
-            time=about(sum(step.seconds for step in left)),
-            disk=size(sum(step.disk_bytes for step in left)),
-        )
+        return str(summary(left))
 
     def entries(self) -> tuple[Entry, ...]:
         """Steps, then what should be known, then the plan's digest."""
@@ -114,6 +109,25 @@ class ReviewPage(Page):
         self.app.post_message(chosen)
         await chosen.saved.wait()
         return await begin(self.app, store, run_id)
+
+
+def summary(left: list[Step]) -> Words:
+    """How much there is to do; the disk is not spoken of where nothing is put on it."""
+    time, disk = about(sum(step.seconds for step in left)), sum(step.disk_bytes for step in left)
+    if not disk:
+        return say_many(
+            "One step to do, about {time}. Enter carries it out.",
+            "{count} steps to do, about {time}. Enter carries them out.",
+            len(left),
+            time=time,
+        )
+    return say_many(
+        "One step to do, about {time} and {disk} of disk. Enter carries it out.",
+        "{count} steps to do, about {time} and {disk} of disk. Enter carries them out.",
+        len(left),
+        time=time,
+        disk=size(disk),
+    )
 
 
 def step_entry(step: Step, evidence: Words | None) -> Entry:

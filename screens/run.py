@@ -15,8 +15,9 @@ from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.store import RunStore
 from kvmwizard.words import Words, _, say
 from screens.dialogs import Question, TextScreen
+from screens.log_tail import LogTail
 from screens.run_control import begin, go_on_quietly, stop
-from screens.run_watch import RunSight, RunWatch, step_entries, steps_ended
+from screens.run_watch import RunSight, RunWatch, step_entries, steps_ended, steps_gone_without
 from screens.state import WizardState
 from screens.undoing import UndoingPage
 from screens.widgets.entries import Entry
@@ -51,7 +52,7 @@ class RunPage(UndoingPage):
 
     PAGE = "run"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("l", "show_log", _("Log"), tooltip=_("Read the whole log of the step")),
+        Binding("l", "show_log", _("Log"), tooltip=_("Read what the selected step printed")),
         Binding("x", "stop", _("Stop"), tooltip=_("Stop the run; it can go on later")),
         Binding("t", "retry", _("Try again"), tooltip=_("Do the failed steps once more")),
         Binding("u", "undo", _("Undo"), tooltip=_("Take back what the run has changed")),
@@ -109,9 +110,11 @@ class RunPage(UndoingPage):
             return
         before, self._sight = self._sight, event.sight
         stands_anew = before is None or before.state.status is not event.sight.state.status
-        if stands_anew:
+        if stands_anew or (before is not None and before.log_step != event.sight.log_step):
             self.refresh_bindings()
+        if stands_anew:
             self._problem = None
+            self.state.parting = parting(event.sight.state.status)
         self._follow()
         if stands_anew and event.sight.state.status is RunStatus.INTERRUPTED and not self._tried_quietly:
             self._tried_quietly = True
@@ -146,6 +149,11 @@ class RunPage(UndoingPage):
     def _status(self) -> RunStatus | None:
         return self._sight.state.status if self._sight is not None else None
 
+    def _can_undo(self) -> bool:
+        if self._sight is None:
+            return False
+        return self._sight.more_to_undo if self._undoes else self._status in (*RESTING, RunStatus.DONE)
+
     @property
     def _undoes(self) -> bool:
         return self._sight is not None and self._sight.state.plan.purpose == "undo"
@@ -172,7 +180,7 @@ class RunPage(UndoingPage):
             "stop": status is RunStatus.RUNNING,
             "leave": status is RunStatus.RUNNING,
             "retry": status is RunStatus.FAILED,
-            "undo": status in (*RESTING, RunStatus.DONE) and not self._undoes,
+            "undo": self._can_undo(),
             "back": status in (*RESTING, RunStatus.DONE) or self._problem is not None,
             "show_log": self._sight is not None and self._sight.log_step is not None,
         }
@@ -238,12 +246,27 @@ class RunPage(UndoingPage):
         self._watch()
 
     def action_show_log(self) -> None:
-        """The log of the step in sight, as much as is kept in reach."""
+        """What the selected step printed, as much as is kept in reach; else the step in sight."""
         if self._sight is None or self._sight.log_step is None:
             return
-        path = self._store.log_path(self._sight.state.run_id, self._sight.log_step)
-        lines = tuple(("", text) for text in self._sight.log_lines)
-        self.app.push_screen(TextScreen(_("The end of {path}", path=str(path)), lines, at_end=True))
+        selected = self.query_one(EntryList).selected
+        for step_id in (selected.id if selected is not None else self._sight.log_step, self._sight.log_step):
+            path = self._store.log_path(self._sight.state.run_id, step_id)
+            lines = tuple(("", text) for text in LogTail(path).lines())
+            if lines:
+                self.app.push_screen(TextScreen(_("The end of {path}", path=str(path)), lines, at_end=True))
+                return
+
+
+def parting(status: RunStatus) -> Words:
+    """What whoever leaves the page is told of the run."""
+    if status is RunStatus.RUNNING:
+        return say(
+            "The run goes on by itself. To watch it: kvmwizard. To see how it stands: kvmwizard status"
+        )
+    if status is RunStatus.DONE:
+        return say("Every step is done. To prove that guests run: kvmwizard verify")
+    return say("The run is not finished. To go on with it, or to undo it: kvmwizard")
 
 
 def standing(sight: RunSight) -> Words:
@@ -251,6 +274,8 @@ def standing(sight: RunSight) -> Words:
     state = sight.state
     if state.notice is not None and state.status is not RunStatus.RUNNING:
         return state.notice
+    if state.status is RunStatus.INTERRUPTED and not any(step.attempts for step in state.steps.values()):
+        return say("The run was agreed to, but has not begun. Press Enter to begin.")
     if state.status is RunStatus.RUNNING:
         return say(
             "{ended} of {total} steps are done. Closing the wizard does not stop the run.",
@@ -258,5 +283,12 @@ def standing(sight: RunSight) -> Words:
             total=len(state.steps),
         )
     if state.status is RunStatus.DONE and state.plan.purpose == "undo":
+        if sight.more_to_undo:
+            return say("This run is taken back; one before it still stands. Press u to take that back, too.")
         return say("Everything that could be taken back is taken back.")
+    if state.status is RunStatus.DONE and steps_gone_without(state):
+        return say(
+            "Done, though a step failed that the rest is good without; its line says why. Now the proof "
+            "that guests run: press Enter."
+        )
     return RESTING_WORDS[state.status]

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from kvmwizard.plan.model import Step
-from kvmwizard.run.model import RunState, StepProgress, StepState, StepStatus
+from kvmwizard.run.model import RunState, RunStatus, StepProgress, StepState, StepStatus
 from kvmwizard.run.store import RunStore
+from kvmwizard.run.undo import last_changing_run
 from kvmwizard.words import _
 from screens.log_tail import LogTail
 from screens.measures import clock
@@ -33,6 +34,8 @@ class RunSight:
     log_step: str | None
     """The step whose log is shown: the one under way, else the failed or the last one."""
     log_lines: tuple[str, ...]
+    more_to_undo: bool = False
+    """The run took another one back, and one before that still stands."""
 
 
 class RunWatch:
@@ -42,6 +45,7 @@ class RunWatch:
         self.store = store
         self.run_id = run_id
         self._tail: LogTail | None = None
+        self._more_to_undo: bool | None = None
 
     def look(self) -> RunSight:
         """The run now. Raises RunRefused."""
@@ -53,7 +57,14 @@ class RunWatch:
             and (seen := self.store.progress(self.run_id, step_id)) is not None
         }
         log_step = step_in_sight(state)
-        return RunSight(state, progress, log_step, self._log_lines(log_step))
+        return RunSight(state, progress, log_step, self._log_lines(log_step), self._stands_more(state))
+
+    def _stands_more(self, state: RunState) -> bool:
+        if state.plan.purpose != "undo" or state.status is not RunStatus.DONE:
+            return False
+        if self._more_to_undo is None:
+            self._more_to_undo = last_changing_run(self.store) is not None
+        return self._more_to_undo
 
     def _log_lines(self, step_id: str | None) -> tuple[str, ...]:
         if step_id is None:
@@ -65,12 +76,27 @@ class RunWatch:
 
 
 def step_in_sight(state: RunState) -> str | None:
-    """The step that matters most now: failed, else under way, else the last that did something."""
+    """The step that matters most now: failed, else under way, else the last that did something.
+
+    One that may fail stops nobody, and so takes nobody's look off what goes on after it.
+    """
+    may_fail = {step.id for step in state.plan.steps if not step.required}
     for wanted in (StepStatus.FAILED, StepStatus.RUNNING, StepStatus.DONE):
-        found = [step_id for step_id, step in state.steps.items() if step.status is wanted]
+        found = [
+            step_id
+            for step_id, step in state.steps.items()
+            if step.status is wanted and not (wanted is StepStatus.FAILED and step_id in may_fail)
+        ]
         if found:
             return found[-1] if wanted is StepStatus.DONE else found[0]
     return None
+
+
+def steps_gone_without(state: RunState) -> int:
+    """How many steps failed that the rest is good without."""
+    return sum(
+        not step.required and state.steps[step.id].status is StepStatus.FAILED for step in state.plan.steps
+    )
 
 
 def steps_ended(state: RunState) -> int:
@@ -84,18 +110,25 @@ def step_entries(sight: RunSight, signs: Signs, now: float) -> tuple[Entry, ...]
     return tuple(
         Entry(
             id=step.id,
-            sign=STATUS_SIGNS[state.status],
+            sign=step_sign(step, state),
             title=str(step.title),
-            detail=step_detail(state, sight.progress.get(step.id), signs),
+            detail=step_detail(step, state, sight.progress.get(step.id), signs),
             aside=step_aside(step, state, sight.progress.get(step.id), now),
-            explanation=step_explanation(state, sight.progress.get(step.id)),
+            explanation=step_explanation(step, state, sight.progress.get(step.id)),
         )
         for step in sight.state.plan.steps
         for state in (sight.state.steps[step.id],)
     )
 
 
-def step_detail(state: StepState, progress: StepProgress | None, signs: Signs) -> str:
+def step_sign(step: Step, state: StepState) -> Sign:
+    """How the step stands; a failure that the rest is good without is a warning."""
+    if state.status is StepStatus.FAILED and not step.required:
+        return Sign.WARNED
+    return STATUS_SIGNS[state.status]
+
+
+def step_detail(step: Step, state: StepState, progress: StepProgress | None, signs: Signs) -> str:
     """A bar or a word; the evidence and the failure are told in full below the list."""
     if state.status is StepStatus.RUNNING:
         if progress is not None and progress.fraction is not None:
@@ -103,7 +136,9 @@ def step_detail(state: StepState, progress: StepProgress | None, signs: Signs) -
         return str(progress.words) if progress is not None else _("under way")
     if state.status is StepStatus.SKIPPED:
         return _("already so")
-    return _("failed") if state.status is StepStatus.FAILED else ""
+    if state.status is StepStatus.FAILED:
+        return _("failed") if step.required else _("went on without it")
+    return ""
 
 
 def progress_bar(fraction: float, signs: Signs) -> str:
@@ -114,22 +149,28 @@ def progress_bar(fraction: float, signs: Signs) -> str:
 
 
 def step_aside(step: Step, state: StepState, progress: StepProgress | None, now: float) -> str:
-    """How long it took, or how long it may still take; who does it, while it waits."""
+    """How long it took or has taken, or may still take by its own speed; who does it, while it waits."""
     if state.status is StepStatus.WAITING or state.started is None:
         return _("root") if step.root and state.status is StepStatus.WAITING else ""
     if state.ended is not None:
         return clock(state.ended - state.started)
     elapsed = now - state.started
     fraction = progress.fraction if progress is not None else None
-    settled = fraction if elapsed > SETTLING_SECONDS else None
-    left = elapsed * (1 - settled) / settled if settled else step.seconds - elapsed
+    left = elapsed * (1 - fraction) / fraction if fraction and elapsed > SETTLING_SECONDS else 0.0
     return _("{left} left", left=clock(left)) if left >= 1 else clock(elapsed)
 
 
-def step_explanation(state: StepState, progress: StepProgress | None) -> tuple[Part, ...]:
+def step_explanation(step: Step, state: StepState, progress: StepProgress | None) -> tuple[Part, ...]:
     """What there is to say of the selected step."""
     if progress is not None:
         return (Part(_("Now"), str(progress.words)),)
+    if state.status is StepStatus.RUNNING:
+        return (Part(_("Now"), _("It has begun, and has not yet said how far it is.")),)
+    if state.status is StepStatus.WAITING:
+        return (Part(_("Next"), _("It waits for the steps before it.")),)
     if state.words is None:
         return ()
-    return (Part(_("Failed") if state.status is StepStatus.FAILED else _("Found"), str(state.words)),)
+    found = Part(_("Failed") if state.status is StepStatus.FAILED else _("Found"), str(state.words))
+    if step_sign(step, state) is not Sign.WARNED:
+        return (found,)
+    return (found, Part(_("Note"), _("The rest is good without this step, so the run went on.")))

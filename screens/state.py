@@ -60,6 +60,10 @@ class WizardState:
         """Where sessions, runs and problem reports lie."""
         self.host = host
         self.notice: Words | None = None
+        self.parting: Words | None = None
+        """What is left on the terminal after the wizard, where the page knows better than the wizard."""
+        self.guest_command = ""
+        """The command line that starts a guest, once the proof is good; left on the terminal, too."""
         self.machine: Machine | None = None
         self.offers: Offers | None = None
         self.opened = False

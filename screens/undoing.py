@@ -23,13 +23,12 @@ class UndoingPage(Page):
         self.app.push_screen(question, self._undo_was_answered)
 
     def _undo_was_answered(self, agreed: bool | None) -> None:
-        run_id = self.state.session.run_id
-        if agreed and run_id is not None:
-            self.run_worker(self._undo(run_id), group="begin")
+        if agreed:
+            self.run_worker(self._undo(), group="begin")
 
-    async def _undo(self, run_id: str) -> None:
+    async def _undo(self) -> None:
         store = RunStore(self.state.state_directory)
-        made = await undo_run(store, run_id)
+        made = await undo_run(store)
         if isinstance(made, Words):
             self.refused(made)
             return

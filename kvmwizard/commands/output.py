@@ -50,9 +50,11 @@ def show_json(value: Any) -> None:
 
 
 def complain(text: str | Words) -> None:
-    """Print a sentence to standard error, if that takes it; a terminal that was hung up does not."""
+    """Print laid-out text, or a sentence, to standard error, if that takes it; a closed terminal does not."""
     with contextlib.suppress(OSError):
-        sys.stderr.write(_sentence(str(text), sys.stderr) + "\n")
+        sys.stderr.write(
+            (_sentence(str(text), sys.stderr) if isinstance(text, Words) else printable(text)) + "\n"
+        )
         sys.stderr.flush()
 
 

@@ -6,10 +6,8 @@ from kvmwizard.commands.exit_code import ExitCode
 from kvmwizard.commands.output import show
 from kvmwizard.commands.parser import Options
 from kvmwizard.commands.saved import State, refusing_runs
-from kvmwizard.run.model import RunStatus
 from kvmwizard.run.observe import plan_evidence
-from kvmwizard.run.store import RunStore
-from kvmwizard.run.undo import create_undo_run
+from kvmwizard.run.undo import create_undo_run, last_changing_run
 from kvmwizard.words import say
 
 
@@ -31,17 +29,3 @@ def run(options: Options) -> ExitCode:
     agree_to(plan, plan_evidence(plan), options)
     saved.save(session.model_copy(update={"run_id": undo_id, "page": "run"}))
     return carry_out(saved, undo_id, options)
-
-
-def last_changing_run(runs: RunStore) -> str | None:
-    """The last run whose changes no later undo has taken back; None where there is none."""
-    undone = 0
-    for run_id in reversed(runs.runs()):
-        state = runs.read(run_id)
-        if state.plan.purpose == "undo":
-            undone += state.status is RunStatus.DONE
-        elif any(step.changes for step in state.steps.values()):
-            if undone == 0:
-                return run_id
-            undone -= 1
-    return None

@@ -14,7 +14,7 @@ from textual.strip import Strip
 from kvmwizard.words import _
 from screens.terminal import UNICODE_SIGNS, Signs
 from screens.widgets.entries import Entry, Sign
-from screens.widgets.painted import BLANK, changed_width, fitted
+from screens.widgets.painted import BLANK, WholeCells, changed_width, fitted
 
 LEAST_DETAIL = 12
 """Cells below which the middle column is left out."""
@@ -39,7 +39,9 @@ class EntryList(ScrollView, can_focus=True):
         Binding("pagedown", "page(1)", _("Page down"), show=False),
         Binding("home", "end(-1)", _("First"), show=False),
         Binding("end", "end(1)", _("Last"), show=False),
-        Binding("space", "press", _("Read all"), key_display="space"),
+        Binding(
+            "space", "press", _("Read all"), key_display="space", tooltip=_("What the space bar does here")
+        ),
     ]
 
     class Moved(Message):
@@ -73,6 +75,10 @@ class EntryList(ScrollView, can_focus=True):
         self.entries: tuple[Entry, ...] = ()
         self.cursor = 0
         self._lines: list[Strip] = []
+
+    def on_mount(self) -> None:
+        """The scroll bar is one that every terminal can show."""
+        self.vertical_scrollbar.renderer = WholeCells  # type: ignore[misc]  # declared for all, read from each
 
     @property
     def selected(self) -> Entry | None:

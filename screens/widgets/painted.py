@@ -5,12 +5,14 @@ the new lines with those on the screen and marks no more than the changed part.
 """
 
 from abc import abstractmethod
+from typing import ClassVar
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.geometry import Region
+from textual.scrollbar import ScrollBarRender
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -44,6 +46,12 @@ def fitted(text: str, width: int, more: str) -> str:
 def line(*parts: tuple[str, Style]) -> Strip:
     """A line of styled texts."""
     return Strip([Segment(text, style) for text, style in parts if text])
+
+
+class WholeCells(ScrollBarRender):
+    """A scroll bar of whole cells, coloured: the eighths of a block are on few fonts of the console."""
+
+    VERTICAL_BARS: ClassVar[list[str]] = [" "]
 
 
 class PaintedLines(Widget):

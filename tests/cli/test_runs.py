@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from kvmwizard.commands.undo import last_changing_run
 from kvmwizard.plan.model import GuestRanAs, Plan, RunGuestAs, Step
 from kvmwizard.run.journal import Journal
 from kvmwizard.run.model import (
@@ -20,6 +19,7 @@ from kvmwizard.run.model import (
     StepStarted,
 )
 from kvmwizard.run.store import RunStore, journal_path
+from kvmwizard.run.undo import last_changing_run
 from kvmwizard.session import Session, SessionStore
 from kvmwizard.words import say
 from tests.cli.command import kvmwizard

@@ -238,3 +238,20 @@ async def test_q_leaves_with_everything_saved(state_directory: Path) -> None:
         assert walk.app.return_value == 0
     saved = SessionStore(state_directory).load().session
     assert saved.answers.kernel is not None
+
+
+async def test_the_keys_tell_what_they_do_with_the_selected_line(state_directory: Path) -> None:
+    async with walking(at(state_directory, "kernel")) as walk:
+        assert "Enter Next" in walk.text
+        await walk.press("down")
+        assert "Enter Take this" in walk.text
+        await walk.press("space")
+        assert "Enter Next" in walk.text
+
+
+async def test_where_nothing_can_be_switched_space_reads(state_directory: Path) -> None:
+    async with walking(at(state_directory, "kernel_options")) as walk:
+        await walk.select("iommu")
+        assert "Space Read all" in walk.text
+        await walk.select("nested")
+        assert "Space Switch" in walk.text

@@ -137,10 +137,10 @@ async def test_a_second_wizard_may_look_on_or_leave_and_changes_nothing(state_di
     assert first.lock()
     first.save(Session(page="access"))
     async with walking(state_directory) as walk:
-        assert "has this session open" in walk.text
+        assert "open already in another terminal" in walk.text
         assert "Look on" not in walk.text
         await walk.press("enter")
-        assert "has this session open" in walk.text
+        assert "open already in another terminal" in walk.text
         first.unlock()
         await walk.press("enter")
         assert walk.page.PAGE == "access"
