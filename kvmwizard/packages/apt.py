@@ -63,8 +63,13 @@ class Apt:
         return (Command(update, QUIET, (LISTS_LOCK,)), Command((TOUCH, STAMP)))
 
     def install(self, names: Sequence[str]) -> tuple[Command, ...]:
-        """Install without recommended packages, keeping configuration files that were changed here."""
-        options = (*OPTIONS, "-o", "Dpkg::Options::=--force-confold")
+        """Install without recommended packages, keeping configuration files that were changed here.
+
+        A name that is not in the lists is an error: without Pattern-Only, apt-get takes
+        it for a regular expression, and a kernel's full version has dots in it.
+        """
+        keep = "Dpkg::Options::=--force-confold"
+        options = (*OPTIONS, "-o", keep, "-o", "APT::Cmd::Pattern-Only=true")
         command = (APT_GET, *options, "install", "--yes", "--no-install-recommends", "--", *names)
         return (Command(command, QUIET),)
 

@@ -21,7 +21,8 @@ follows no link, trusts nothing of its environment, and runs nothing as root
 that is not the distribution's own. Logs are written to descriptors that the
 runner hands over, which must be the runner's user's own plain files.
 
-It ends when it is told to, or after IDLE_SECONDS without a runner.
+It ends when it is told to, after IDLE_SECONDS without a runner, and in any case
+after LIFE_SECONDS.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ import json
 import os
 import pwd
 import re
+import resource
 import secrets
 import select
 import signal
@@ -44,7 +46,9 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -52,21 +56,26 @@ PROTOCOL = 1
 RUNTIME_DIRECTORY = "/run/kvmwizard"
 IDLE_SECONDS = 900.0
 """As long as sudo itself remembers a password by default (sudoers(5), timestamp_timeout)."""
+LIFE_SECONDS = 86400.0
+"""However long somebody stays connected: what was agreed to is not agreed to for ever."""
 LOCK_SECONDS = 600.0
 COMMAND_SECONDS = 600.0
 PACKAGE_SECONDS = 7200.0
 GUEST_SECONDS = 120.0
-GRACE_SECONDS = 10.0
-"""Between SIGTERM and SIGKILL."""
+GRACE_SECONDS = 10.0  # between SIGTERM and SIGKILL
 LOOK_SECONDS = 0.1
 MESSAGE_BYTES = 128 * 1024
 PLAN_BYTES = 4 * 1024 * 1024
 FILE_BYTES = 64 * 1024
-OUTPUT_BYTES = 64 * 1024
+OUTPUT_BYTES = 16 * 1024
+"""Of the guest program; as JSON at most six times as much, which fits into one message."""
 CLIENTS = 16
 PROGRESS_DESCRIPTOR = 3
 """Where commands find the file for the package manager's own progress lines."""
-ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+"""Without /usr/local, which on older Debians the group staff may write to."""
+GUEST_SHA256 = "3c474e2e28c49c853b74e7d49a0ef70419497684a8647b2743af26a7e6757df5"
+"""Of tiny_guest.py, the only program that is run as somebody else."""
 
 Json = dict[str, Any]
 
@@ -85,17 +94,22 @@ class Refused(Exception):  # noqa: N818  -- a refusal is an answer, not a fault
 STEP_ID = r"[a-z][a-z0-9]*(?:[.-][a-z0-9]+)*"
 RUN_ID = r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}"
 SHA256 = r"[0-9a-f]{64}"
-PACKAGE = r"[a-z0-9][a-z0-9+.-]+"
-"""Debian policy, section 5.6.7."""
+PACKAGE = r"[a-z0-9][a-z0-9+.-]*[a-z0-9.]"
+"""Debian policy, section 5.6.7; at the end apt-get takes - for "remove it" and + for "install it"."""
+INSTALLED_PACKAGE = r"[a-z0-9][a-z0-9+.-]+"
 USER = r"[a-z_][a-z0-9_.-]{0,31}\$?"
 GROUP = r"[a-z_][a-z0-9_.-]{0,31}"
 NEW_GROUP = "kvm"
 """The only group that is ever made or removed."""
-MODULE = r"[a-z0-9][a-z0-9_]{0,55}"
+BASE_GROUPS = 100
+"""Groups of lower numbers are the distribution's own: sudo, disk, shadow (Debian policy, section 9.2.2)."""
+POWERFUL_GROUPS = frozenset({"admin", "docker", "incus-admin", "libvirt", "lxd", "sudo", "wheel"})
+"""Groups of higher numbers whose members are, or can make themselves, root."""
+MODULE = r"(?:kvm|kvm_(?:intel|amd|pvm|hv)|vhost_(?:net|vsock)|tun|vfio|vfio_pci)"
 COMMENT = r"#[ -\[\]-~]*"
 FILES = {
     "/etc/modules-load.d/kvmwizard.conf": MODULE,
-    "/etc/modprobe.d/kvmwizard.conf": rf"options {MODULE} nested=[01]",
+    "/etc/modprobe.d/kvmwizard.conf": r"options kvm_(?:intel|amd|hv) nested=[01]",
     "/etc/default/grub.d/kvmwizard.cfg": (
         r'GRUB_CMDLINE_LINUX_DEFAULT="\$GRUB_CMDLINE_LINUX_DEFAULT (?:intel|amd)_iommu=on"'
     ),
@@ -104,12 +118,7 @@ FILES = {
     ),
 }
 """What a line may say, beside comments: modprobe, udev and GRUB can all be told to run programs."""
-PLAIN_MODE = 0o644
-"""The most that a file's mode may have."""
 KVM_DEVICE = "/dev/kvm"
-DEVICES = frozenset({KVM_DEVICE})
-DEVICE_MODE = 0o666
-"""The most that a device's mode may have."""
 LOCKS = frozenset({"/var/lib/apt/lists/lock", "/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock"})
 
 OPTION = (
@@ -118,10 +127,10 @@ OPTION = (
 )
 APT_GET = rf"/usr/bin/apt-get(?: {OPTION})*"
 PACKAGE_OPERATIONS = (
-    rf"{APT_GET} install --yes --no-install-recommends --(?: {PACKAGE})+",
-    rf"/usr/bin/dpkg --remove --(?: {PACKAGE})+",
+    rf"{APT_GET} -o APT::Cmd::Pattern-Only=true install --yes --no-install-recommends --(?: {PACKAGE})+",
+    rf"/usr/bin/dpkg --remove --(?: {INSTALLED_PACKAGE})+",
 )
-"""What must not be cut off in the middle."""
+"""Not to be cut off. Without Pattern-Only, apt-get takes names unknown to it for regular expressions."""
 REPAIR = ["/usr/bin/dpkg", "--force-confold", "--configure", "-a"]
 COMMANDS = (
     *PACKAGE_OPERATIONS,
@@ -138,8 +147,8 @@ COMMANDS = (
 """Whole commands, their words joined by spaces; no word holds a space itself."""
 VARIABLES = {
     "DEBIAN_FRONTEND": "noninteractive",
-    "NEEDRESTART_SUSPEND": "1",
     "APT_LISTCHANGES_FRONTEND": "none",
+    "NEEDRESTART_SUSPEND": "1",
 }
 
 
@@ -154,67 +163,58 @@ def matches(pattern: str, value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch(pattern, value) is not None
 
 
-def check_command(action: Json) -> None:
-    """One of COMMANDS, with nothing in its environment but VARIABLES, waiting for LOCKS only."""
-    argv = action["argv"]
+def one_of(values: Collection[str]) -> Callable[[Any], bool]:
+    """A test for being one of these texts."""
+    return lambda value: isinstance(value, str) and value in values
+
+
+def mode_within(most: int) -> Callable[[Any], bool]:
+    """A test for being a mode that allows no more than this one."""
+    return lambda value: type(value) is int and value & ~most == 0
+
+
+def is_command(argv: Any) -> bool:
+    """One of COMMANDS."""
     plain = isinstance(argv, list) and all(matches(r"[!-~]+", word) for word in argv)
-    require(plain and any(matches(shape, " ".join(argv)) for shape in COMMANDS), "action", repr(argv))
-    environment = action["environment"]
-    require(isinstance(environment, dict), "action", "environment")
-    for name, value in environment.items():
-        require(VARIABLES.get(name) == value, "action", f"{name}={value}")
-    require(isinstance(action["locks"], list) and LOCKS.issuperset(action["locks"]), "action", "locks")
+    return plain and any(matches(shape, " ".join(argv)) for shape in COMMANDS)
 
 
-def check_write(action: Json) -> None:
-    """One of FILES, small, readable by all, writable by root alone."""
-    check_file(action)
-    text = action["text"]
-    require(isinstance(text, str) and len(text) <= FILE_BYTES, "action", "text")
-    require(matches(rf"(?:(?:{FILES[action['path']]}|{COMMENT})?\n)*", text), "action", action["path"])
-    mode = action["mode"]
-    require(isinstance(mode, int) and mode & ~PLAIN_MODE == 0, "action", f"mode {mode}")
-
-
-def check_file(action: Json) -> None:
-    """One of FILES."""
-    require(action["path"] in FILES, "action", str(action["path"]))
-
-
-def check_device(action: Json) -> None:
-    """One of DEVICES, and where the action has them: a plain group, user, mode and permissions."""
-    require(action["path"] in DEVICES, "action", str(action["path"]))
-    if "group" in action:
-        require(matches(rf"{GROUP}|[0-9]{{1,9}}", action["group"]), "action", str(action["group"]))
-        mode = action["mode"]
-        require(isinstance(mode, int) and mode & ~DEVICE_MODE == 0, "action", f"mode {mode}")
-    if "user" in action:
-        require(matches(USER, action["user"]), "action", str(action["user"]))
-    require(matches("[r-][w-]-", action.get("permissions", "rw-")), "action", "permissions")
-
-
-def check_group(action: Json) -> None:
-    """The group that kvmwizard makes where there is none."""
-    require(action["group"] == NEW_GROUP, "action", str(action["group"]))
-
-
-def check_guest(action: Json) -> None:
-    """A plain user name and the hash of the program that is to run as that user."""
-    require(matches(USER, action["user"]), "action", str(action["user"]))
-    require(matches(SHA256, action["program_sha256"]), "action", "program_sha256")
-
-
-ACTIONS: dict[str, tuple[Callable[[Json], None], frozenset[str]]] = {
-    "run-command": (check_command, frozenset({"argv", "environment", "locks"})),
-    "write-file": (check_write, frozenset({"path", "text", "mode"})),
-    "remove-file": (check_file, frozenset({"path"})),
-    "remove-empty-group": (check_group, frozenset({"group"})),
-    "set-device-group": (check_device, frozenset({"path", "group", "mode"})),
-    "grant-device-acl": (check_device, frozenset({"path", "user", "permissions"})),
-    "revoke-device-acl": (check_device, frozenset({"path", "user"})),
-    "run-guest-as": (check_guest, frozenset({"user", "program_sha256"})),
+DEVICE = {"path": one_of({KVM_DEVICE})}
+PERSON = {"user": partial(matches, USER)}
+ACTIONS: dict[str, dict[str, Callable[[Any], bool]]] = {
+    "run-command": {
+        "argv": is_command,
+        "environment": lambda value: isinstance(value, dict) and value.items() <= VARIABLES.items(),
+        "locks": lambda value: isinstance(value, list) and LOCKS.issuperset(value),
+    },
+    "write-file": {
+        "path": one_of(FILES),
+        "text": lambda value: isinstance(value, str) and len(value) <= FILE_BYTES,
+        "mode": mode_within(0o644),
+    },
+    "remove-file": {"path": one_of(FILES)},
+    "remove-empty-group": {"group": one_of({NEW_GROUP})},
+    "set-device-group": {
+        **DEVICE,
+        "group": partial(matches, rf"{GROUP}|[0-9]{{1,9}}"),
+        "mode": mode_within(0o666),
+    },
+    "grant-device-acl": {**DEVICE, **PERSON, "permissions": partial(matches, "[r-][w-]-")},
+    "revoke-device-acl": {**DEVICE, **PERSON},
+    "run-guest-as": {**PERSON, "program_sha256": one_of({GUEST_SHA256})},
 }
-"""How each kind of action is checked, and the keys it has beside its kind: no fewer and no more."""
+"""The keys that each kind of action has beside its kind, no fewer and no more, and their tests."""
+
+
+def check_action(action: Json) -> None:
+    """Refuse what is not one of ACTIONS, and a text that is not all comments and lines as FILES has them."""
+    tests = ACTIONS[action["kind"]]
+    require(set(action) == tests.keys() | {"kind"}, "action", repr(action)[:500])
+    for key, test in tests.items():
+        require(test(action[key]), "action", f"{key} {action[key]!r}"[:500])
+    if "text" in tests:
+        line = rf"(?:{FILES[action['path']]}|{COMMENT})?\n"
+        require(matches(f"(?:{line})*", action["text"]), "action", action["path"])
 
 
 def checked_steps(content: bytes, digest: str) -> dict[str, list[Json]]:
@@ -223,14 +223,14 @@ def checked_steps(content: bytes, digest: str) -> dict[str, list[Json]]:
     try:
         plan = json.loads(content)
         require(plan["schema_version"] == 1, "schema", str(plan["schema_version"]))
-        steps = {step["id"]: step["actions"] for step in plan["steps"] if step["root"] is True}
-        for step_id, actions in steps.items():
-            require(matches(STEP_ID, step_id), "action", str(step_id))
-            for action in actions:
-                check, keys = ACTIONS[action["kind"]]
-                require(set(action) == keys | {"kind"}, "action", repr(action)[:500])
-                check(action)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        steps: dict[str, list[Json]] = {}
+        for step in plan["steps"]:
+            require(matches(STEP_ID, step["id"]) and step["id"] not in steps, "action", str(step["id"]))
+            if step["root"] is True:
+                steps[step["id"]] = step["actions"]
+                for action in step["actions"]:
+                    check_action(action)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Refused("plan", repr(error)) from error
     return steps
 
@@ -238,31 +238,29 @@ def checked_steps(content: bytes, digest: str) -> dict[str, list[Json]]:
 # Files: reached from / by directory descriptors, following no link.
 
 
-def open_directory(path: str, make: bool = False) -> int:
+@contextlib.contextmanager
+def directory(path: str, make: bool = False) -> Iterator[int]:
     """A descriptor of a directory that root alone can change, all the way down. Raises Refused, OSError."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    directory = os.open("/", flags)
-    try:
-        for name in [part for part in path.split("/") if part]:
+    with contextlib.ExitStack() as opened:
+        reached = os.open("/", flags)
+        opened.callback(os.close, reached)
+        for name in path.split("/")[1:]:
             if make:
                 with contextlib.suppress(FileExistsError):
-                    os.mkdir(name, 0o755, dir_fd=directory)
-                    os.fsync(directory)
-            below = os.open(name, flags, dir_fd=directory)
-            os.close(directory)
-            directory = below
-            status = os.fstat(directory)
+                    os.mkdir(name, 0o755, dir_fd=reached)
+                    os.fsync(reached)
+            reached = os.open(name, flags, dir_fd=reached)
+            opened.callback(os.close, reached)
+            status = os.fstat(reached)
             require(status.st_uid == 0 and not status.st_mode & 0o022, "path", path)
-    except BaseException:
-        os.close(directory)
-        raise
-    return directory
+        yield reached
 
 
-def require_plain_file(directory: int, name: str, path: str) -> bool:
+def require_plain_file(parent: int, name: str, path: str) -> bool:
     """Whether the file is there; refuse where it is anything but a plain file of root's with one name."""
     try:
-        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        status = os.stat(name, dir_fd=parent, follow_symlinks=False)
     except FileNotFoundError:
         return False
     plain = stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid == 0
@@ -272,39 +270,34 @@ def require_plain_file(directory: int, name: str, path: str) -> bool:
 
 def write_file(action: Json) -> None:
     """Write the whole file beside its place, then move it there."""
+    for group in re.findall(rf'GROUP="({GROUP})"', action["text"]):
+        group_for_device(group)
     parent, name = os.path.split(action["path"])
-    directory = open_directory(parent, make=True)
     unfinished = f".{name}.{secrets.token_hex(8)}.unfinished"
-    try:
-        require_plain_file(directory, name, action["path"])
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with directory(parent, make=True) as place:
+        require_plain_file(place, name, action["path"])
         try:
-            with os.fdopen(os.open(unfinished, flags, 0o600, dir_fd=directory), "wb") as file:
+            with os.fdopen(os.open(unfinished, flags, 0o600, dir_fd=place), "wb") as file:
                 file.write(action["text"].encode())
                 file.flush()
                 os.fchmod(file.fileno(), action["mode"])
                 os.fsync(file.fileno())
-            os.rename(unfinished, name, src_dir_fd=directory, dst_dir_fd=directory)
+            os.rename(unfinished, name, src_dir_fd=place, dst_dir_fd=place)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(unfinished, dir_fd=directory)
+                os.unlink(unfinished, dir_fd=place)
             raise
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+        os.fsync(place)
 
 
 def remove_file(action: Json) -> None:
     """Remove the file, where it is there."""
     parent, name = os.path.split(action["path"])
-    with contextlib.suppress(FileNotFoundError):
-        directory = open_directory(parent)
-        try:
-            if require_plain_file(directory, name, action["path"]):
-                os.unlink(name, dir_fd=directory)
-                os.fsync(directory)
-        finally:
-            os.close(directory)
+    with contextlib.suppress(FileNotFoundError), directory(parent) as place:
+        if require_plain_file(place, name, action["path"]):
+            os.unlink(name, dir_fd=place)
+            os.fsync(place)
 
 
 # The device. Its access list: include/uapi/linux/posix_acl_xattr.h and acl(5).
@@ -316,19 +309,15 @@ ACL_VERSION = 2
 OWNER, NAMED_USER, OWNING_GROUP, NAMED_GROUP, MASK, OTHERS = 1, 2, 4, 8, 16, 32
 NO_ID = 0xFFFFFFFF
 
-Acl = dict[tuple[int, int], int]
-"""Permissions by tag and id."""
+Acl = dict[tuple[int, int], int]  # permissions by tag and id
 
 
 @contextlib.contextmanager
 def device(path: str) -> Iterator[str]:
     """A path that leads to exactly this character device, whatever happens to its name meanwhile."""
     parent, name = os.path.split(path)
-    directory = open_directory(parent)
-    try:
-        descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
-    finally:
-        os.close(directory)
+    with directory(parent) as place:
+        descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place)
     try:
         require(stat.S_ISCHR(os.fstat(descriptor).st_mode), "device", path)
         yield f"/proc/self/fd/{descriptor}"
@@ -362,9 +351,8 @@ def write_acl(path: str, acl: Acl) -> None:
         owner, group, others = (granted[(tag, NO_ID)] for tag in (OWNER, OWNING_GROUP, OTHERS))
         Path(path).chmod(owner << 6 | group << 3 | others)
         return
-    granted[(MASK, NO_ID)] = 0
-    for (tag, _), rights in granted.items():
-        granted[(MASK, NO_ID)] |= 0 if tag in (OWNER, OTHERS) else rights
+    masked = [rights for (tag, _), rights in granted.items() if tag not in (OWNER, OTHERS)]
+    granted[(MASK, NO_ID)] = reduce(int.__or__, masked)
     entries = b"".join(ACL_ENTRY.pack(tag, granted[(tag, id_)], id_) for tag, id_ in sorted(granted))
     os.setxattr(path, ACL_ATTRIBUTE, ACL_HEADER.pack(ACL_VERSION) + entries)
 
@@ -372,26 +360,28 @@ def write_acl(path: str, acl: Acl) -> None:
 def set_device_group(action: Json) -> None:
     """Owning group and mode; where there is an access list, its named entries stay as they are."""
     with device(action["path"]) as path:
-        os.chown(path, -1, group_id(action["group"]))
+        os.chown(path, -1, group_for_device(action["group"]))
         write_acl(path, {**read_acl(path), **mode_entries(action["mode"])})
 
 
 def grant_device_acl(action: Json) -> None:
     """Give the user these permissions, whatever the entry was before."""
     letters = action["permissions"]
-    with device(action["path"]) as path:
-        acl = read_acl(path)
-        acl[(NAMED_USER, account(action["user"]).pw_uid)] = ("r" in letters) * 4 + ("w" in letters) * 2
-        write_acl(path, acl)
+    set_entry(action["path"], action["user"], ("r" in letters) * 4 + ("w" in letters) * 2)
 
 
 def revoke_device_acl(action: Json) -> None:
     """Take the user's entry away, where there is one; a device that is gone needs nothing."""
-    user = account(action["user"]).pw_uid
-    with contextlib.suppress(FileNotFoundError), device(action["path"]) as path:
-        acl = read_acl(path)
-        if acl.pop((NAMED_USER, user), None) is not None:
-            write_acl(path, acl)
+    with contextlib.suppress(FileNotFoundError):
+        set_entry(action["path"], action["user"], None)
+
+
+def set_entry(path: str, user: str, rights: int | None) -> None:
+    """The user's entry in the device's access list; None takes it out."""
+    key = (NAMED_USER, account(user).pw_uid)
+    with device(path) as held:
+        acl = {entry: each for entry, each in read_acl(held).items() if entry != key}
+        write_acl(held, acl if rights is None else {**acl, key: rights})
 
 
 # People
@@ -413,6 +403,33 @@ def group_id(name: str) -> int:
         return grp.getgrnam(name).gr_gid
     except KeyError:
         raise Refused("group", name) from None
+
+
+def device_group() -> int | None:
+    """The number of the device's owning group; None where there is no device."""
+    with contextlib.suppress(FileNotFoundError), device(KVM_DEVICE) as path:
+        return Path(path).stat().st_gid
+    return None
+
+
+def group_for_device(name: str) -> int:
+    """The number of a group that may have the device. Refuses groups that could be joined only then."""
+    number = group_id(name)
+    unnamed = not any(group.gr_gid == number for group in grp.getgrall())
+    good = name == NEW_GROUP or number < BASE_GROUPS or unnamed or number == device_group()
+    require(good, "group", name)
+    return number
+
+
+def require_guests_group(argv: Sequence[str]) -> None:
+    """Let gpasswd change nothing but membership in kvm, or in the group that the device has anyway."""
+    if argv[0] == "/usr/bin/gpasswd":
+        user, name = argv[2:]
+        account(user)
+        number = group_id(name)
+        ordinary = number >= BASE_GROUPS and name not in POWERFUL_GROUPS
+        good = name == NEW_GROUP or (ordinary and number == device_group())
+        require(good and number != 0, "group", name)
 
 
 def require_empty(name: str) -> None:
@@ -458,17 +475,13 @@ class Work:
     def run(self, argv: Sequence[str], environment: dict[str, str], seconds: float) -> int:
         """Run a command to its end; its exit code, or minus the signal's number."""
         self.say("+ " + " ".join(argv))
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=self.log,
-            stderr=self.log,
-            env={**ENVIRONMENT, **environment},
-            cwd="/",
-            start_new_session=True,
-            pass_fds=(PROGRESS_DESCRIPTOR,),
-        )
+        environment = {**ENVIRONMENT, **environment}
+        kept = (PROGRESS_DESCRIPTOR,)
+        process = self._start(argv, stdin=subprocess.DEVNULL, stdout=self.log, env=environment, pass_fds=kept)
         return self._wait(process, seconds, careful=is_package_operation(argv))
+
+    def _start(self, argv: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(argv, stderr=self.log, cwd="/", start_new_session=True, **options)
 
     def _stop(self, *_: object) -> None:
         self.stopping = True
@@ -484,18 +497,14 @@ class Work:
             return self.run(["/usr/sbin/groupdel", action["group"]], {}, COMMAND_SECONDS)
         shown = {name: value for name, value in action.items() if name not in ("kind", "text")}
         self.say(f"+ {kind} {json.dumps(shown)}")
-        {
-            "write-file": write_file,
-            "remove-file": remove_file,
-            "set-device-group": set_device_group,
-            "grant-device-acl": grant_device_acl,
-            "revoke-device-acl": revoke_device_acl,
-        }[kind](action)
+        hands = {"write-file": write_file, "remove-file": remove_file, "set-device-group": set_device_group}
+        hands |= {"grant-device-acl": grant_device_acl, "revoke-device-acl": revoke_device_acl}
+        hands[kind](action)
         return 0
 
     def _run_command(self, action: Json) -> int:
         argv = action["argv"]
-        require_device_group(argv)
+        require_guests_group(argv)
         package_operation = is_package_operation(argv)
         if package_operation:
             self._repair_packages()
@@ -525,7 +534,7 @@ class Work:
             if holder != said:
                 self.say(
                     f"Waiting for cache lock: Could not get lock {path}. "
-                    f"It is held by process {holder} ({program_name(holder)})"
+                    f"It is held by process {holder} ({told(holder, 'comm') or '?'})"
                 )
                 said = holder
             require(not self.stopping, "stopped")
@@ -539,17 +548,14 @@ class Work:
         self.say(f"+ run-guest-as {user.pw_name}")
         source, output = os.memfd_create("program"), os.memfd_create("output")
         os.pwrite(source, self.program, 0)
-        process = subprocess.Popen(
+        process = self._start(
             [sys.executable, "-I", "-S", "-"],
             stdin=source,
             stdout=output,
-            stderr=self.log,
             env=ENVIRONMENT,
-            cwd="/",
             user=user.pw_uid,
             group=user.pw_gid,
             extra_groups=os.getgrouplist(user.pw_name, user.pw_gid),
-            start_new_session=True,
         )
         returncode = self._wait(process, GUEST_SECONDS, careful=False)
         self.output = os.pread(output, OUTPUT_BYTES, 0).decode(errors="replace")
@@ -574,29 +580,14 @@ def is_package_operation(argv: Sequence[str]) -> bool:
     return list(argv) == REPAIR or any(matches(shape, " ".join(argv)) for shape in PACKAGE_OPERATIONS)
 
 
-def require_device_group(argv: Sequence[str]) -> None:
-    """Refuse to put anybody into a group that has nothing to do with the device, such as sudo's."""
-    if argv[:2] != ["/usr/bin/gpasswd", "--add"]:
-        return
-    user, name = argv[2:]
-    account(user)
-    group = group_id(name)
-    with contextlib.suppress(FileNotFoundError), device(KVM_DEVICE) as path:
-        require(group != 0 and (name == NEW_GROUP or Path(path).stat().st_gid == group), "group", name)
-        return
-    require(name == NEW_GROUP, "group", name)
-
-
 def lock_holder(path: str) -> int | None:
     """Which process holds the fcntl lock on a file of root's; None where nobody does."""
     parent, name = os.path.split(path)
-    directory = open_directory(parent)
     try:
-        descriptor = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        with directory(parent) as place:
+            descriptor = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place)
     except FileNotFoundError:
         return None
-    finally:
-        os.close(directory)
     try:
         question = struct.pack("@hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
         kind, _, _, _, holder = struct.unpack("@hhqqi", fcntl.fcntl(descriptor, fcntl.F_GETLK, question))
@@ -605,21 +596,17 @@ def lock_holder(path: str) -> int | None:
     return None if kind == fcntl.F_UNLCK else holder
 
 
-def program_name(process: int) -> str:
-    """What the kernel calls the process's program."""
+def told(process: int, name: str) -> str:
+    """What a file in /proc/PID says (proc(5)); nothing where the process is gone."""
     try:
-        return Path(f"/proc/{process}/comm").read_text(encoding="utf-8", errors="replace").strip()
+        return Path(f"/proc/{process}/{name}").read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
-        return "?"
+        return ""
 
 
 def status_fields(process: int) -> list[str]:
-    """The fields of /proc/PID/stat from the third, the state, on (proc(5)); empty for one that is gone."""
-    try:
-        text = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return []
-    return text.rpartition(")")[2].split()
+    """The fields of /proc/PID/stat from the third, the state, on; empty for a process that is gone."""
+    return told(process, "stat").rpartition(")")[2].split()
 
 
 def package_database() -> list[int]:
@@ -642,7 +629,7 @@ def end_before_dpkg(package_manager: int, database: list[int]) -> bool:
         children = [each for each in processes if status_fields(each)[1:2] == [str(package_manager)]]
         harmless = (
             status_fields(package_manager)[:1] == ["T"]
-            and program_name(package_manager) != "dpkg"
+            and told(package_manager, "comm") != "dpkg"
             and all(is_download_method(child) for child in children)
             and (waits or package_database() == database)
         )
@@ -674,23 +661,18 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
 # Listening to the runner.
 
 
+@dataclass
 class Step:
     """One attempt at one step: what came of it, and who wants to know."""
 
-    def __init__(self, step_id: str, attempt: int) -> None:
-        self.step_id = step_id
-        self.attempt = attempt
-        self.outcome: Json | None = None
-        self.watchers: list[socket.socket] = []
+    step_id: str
+    attempt: int
+    outcome: Json | None = None
+    watchers: list[socket.socket] = field(default_factory=list)
 
     def report(self) -> Json:
         """The step as the runner is told of it."""
-        return {
-            "step": self.step_id,
-            "attempt": self.attempt,
-            "running": self.outcome is None,
-            "outcome": self.outcome,
-        }
+        return {"step": self.step_id, "attempt": self.attempt, "outcome": self.outcome}
 
 
 class Helper:
@@ -704,15 +686,14 @@ class Helper:
         self._steps: dict[str, Step] = {}
         self._clients: list[socket.socket] = []
         self._running: Step | None = None
-        self._worker = 0
-        self._result = -1
+        self._worker, self._result = 0, -1
         self._ending = False
-        self._quiet_since = time.monotonic()
+        self._quiet_since = self._born = time.monotonic()
         self._listener: socket.socket | None = None
 
     def serve(self, listener: socket.socket) -> None:
         """Answer requests and wait for the worker, in one thread."""
-        outlive_session(f"kvmwizard-{self._run_id}-root-helper", os.getpid())
+        outlive_session(f"kvmwizard-{self._run_id}-root-helper", os.getpid(), 0)
         self._listener = listener
         listener.setblocking(False)
         while self._running is not None or not self._over():
@@ -728,9 +709,10 @@ class Helper:
                     self._hear(ready)
 
     def _over(self) -> bool:
+        now = time.monotonic()
         if self._clients:
-            self._quiet_since = time.monotonic()
-        return self._ending or time.monotonic() - self._quiet_since > IDLE_SECONDS
+            self._quiet_since = now
+        return self._ending or now - self._quiet_since > IDLE_SECONDS or now - self._born > LIFE_SECONDS
 
     def _welcome(self, listener: socket.socket) -> None:
         try:
@@ -738,21 +720,17 @@ class Helper:
         except OSError:
             return
         client.setblocking(False)
+        self._clients.append(client)
         if peer(client)[1] != self._user:
-            self._tell(client, {"refused": "peer"})
-            client.close()
-        elif len(self._clients) >= CLIENTS:
-            self._tell(client, {"refused": "busy"})
-            client.close()
-        else:
-            self._clients.append(client)
+            self._part(client, "peer")
+        elif len(self._clients) > CLIENTS:
+            self._part(client, "busy")
 
     def _hear(self, client: socket.socket) -> None:
         descriptors: list[int] = []
         try:
-            content, descriptors, flags, _ = socket.recv_fds(
-                client, MESSAGE_BYTES, 4, socket.MSG_CMSG_CLOEXEC
-            )
+            closing = socket.MSG_CMSG_CLOEXEC
+            content, descriptors, flags, _ = socket.recv_fds(client, MESSAGE_BYTES, 4, closing)
             if not content:
                 self._part(client)
                 return
@@ -760,7 +738,7 @@ class Helper:
             self._answer(client, json.loads(content), descriptors)
         except Refused as refused:
             self._tell(client, {"refused": refused.code, "detail": refused.detail})
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             self._tell(client, {"refused": "request", "detail": repr(error)})
         except OSError:
             self._part(client)
@@ -772,15 +750,18 @@ class Helper:
         verb = request["verb"]
         if verb == "hello":
             if request.get("stay") is True:
-                outlive_session(f"kvmwizard-{self._run_id}-runner", peer(client)[0])
-            self._tell(client, self._greeting())
+                outlive_session(f"kvmwizard-{self._run_id}-runner", peer(client)[0], self._user)
+            steps = [step.report() for step in self._steps.values()]
+            greeting = {"protocol": PROTOCOL, "plan": self._digest, "run": self._run_id, "steps": steps}
+            self._tell(client, greeting)
         elif verb == "do":
             self._begin(client, request, descriptors)
         elif verb == "watch":
             step = self._steps.get(request["step"])
             if step is None or step.attempt != request["attempt"]:
                 raise Refused("unknown-step", str(request["step"]))
-            step.watchers.append(client)
+            if client not in step.watchers:
+                step.watchers.append(client)
             self._tell_if_over(step)
         elif verb == "stop":
             if self._running is not None:
@@ -792,14 +773,6 @@ class Helper:
         else:
             raise Refused("request", str(verb))
 
-    def _greeting(self) -> Json:
-        return {
-            "protocol": PROTOCOL,
-            "plan": self._digest,
-            "run": self._run_id,
-            "steps": [step.report() for step in self._steps.values()],
-        }
-
     def _begin(self, client: socket.socket, request: Json, descriptors: list[int]) -> None:
         step_id, attempt, program = request["step"], request["attempt"], request.get("program")
         require(isinstance(step_id, str) and step_id in self._actions, "unknown-step", str(step_id))
@@ -808,27 +781,28 @@ class Helper:
         require(self._running is None and not self._ending, "busy")
         done = self._steps.get(step_id)
         require(done is None or done.attempt < attempt, "done-already", step_id)
+        require(len(descriptors) == len(("log", "progress")), "descriptors", str(len(descriptors)))
         for descriptor in descriptors:
             self._require_users_own(descriptor)
-        try:
-            log, progress = descriptors
-        except ValueError:
-            raise Refused("descriptors", str(len(descriptors))) from None
         step = Step(step_id, attempt)
-        self._fork(step, (log, progress), (program or "").encode())
+        self._fork(step, descriptors, (program or "").encode())
         step.watchers.append(client)
         self._steps[step_id] = self._running = step
         self._tell(client, {"accepted": step_id})
 
     def _require_users_own(self, descriptor: int) -> None:
-        """Only the user's own plain file, open for appending: what the user could write anyway."""
+        """Only the user's own plain file, open for appending: what the user could write anyway.
+
+        File systems without blocks are the kernel's own, such as /proc, whose files act on who writes.
+        """
         status = os.fstat(descriptor)
         plain = stat.S_ISREG(status.st_mode) and status.st_uid == self._user
+        plain = plain and os.fstatvfs(descriptor).f_blocks > 0
         flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
         appending = flags & os.O_APPEND and flags & os.O_ACCMODE == os.O_WRONLY
         require(plain and bool(appending), "descriptors", "not a plain file of yours, open for appending")
 
-    def _fork(self, step: Step, descriptors: tuple[int, int], program: bytes) -> None:
+    def _fork(self, step: Step, descriptors: list[int], program: bytes) -> None:
         reading, writing = os.pipe()
         worker = os.fork()
         if worker == 0:
@@ -864,14 +838,14 @@ class Helper:
         with contextlib.suppress(OSError):
             client.send(json.dumps(answer).encode("ascii"))
 
-    def _part(self, client: socket.socket) -> None:
+    def _part(self, client: socket.socket, refused: str | None = None) -> None:
+        if refused is not None:
+            self._tell(client, {"refused": refused})
         self._clients.remove(client)
         client.close()
 
 
-def work_and_leave(
-    actions: list[Json], descriptors: tuple[int, int], program: bytes, result: int
-) -> NoReturn:
+def work_and_leave(actions: list[Json], descriptors: list[int], program: bytes, result: int) -> NoReturn:
     """In the forked worker: carry the actions out, put the outcome into the pipe, and leave."""
     outcome: Json = {"returncode": None, "code": "killed", "detail": "", "output": None}
     try:
@@ -902,9 +876,11 @@ def socket_path(user: int, run_id: str) -> str:
 
 def listen(user: int, run_id: str) -> socket.socket | None:
     """The socket, which only this user can connect to; None where a helper of this run listens already."""
-    os.close(open_directory(RUNTIME_DIRECTORY, make=True))
     path = socket_path(user, run_id)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as other:
+    with (
+        directory(RUNTIME_DIRECTORY, make=True),
+        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as other,
+    ):
         try:
             other.connect(path)
         except FileNotFoundError:
@@ -940,8 +916,8 @@ def leave_terminal() -> bool:
     return True
 
 
-def outlive_session(name: str, process: int) -> None:
-    """Move a process out of its login session into a scope of the system's, as systemd-run --scope does.
+def outlive_session(name: str, process: int, user: int) -> None:
+    """Move a user's process out of its login session into a scope, as systemd-run --scope does.
 
     Where logind ends what a session leaves behind (logind.conf(5), KillUserProcesses), only that
     helps. Without systemd there is nothing to do, and where it fails, nothing is lost but that.
@@ -950,20 +926,43 @@ def outlive_session(name: str, process: int) -> None:
     argv = ["/usr/bin/busctl", "call", manager, "/org/freedesktop/systemd1", f"{manager}.Manager"]
     argv += ["StartTransientUnit", "ssa(sv)a(sa(sv))", f"{name}-{process}.scope", "fail"]
     argv += ["1", "PIDs", "au", "1", str(process), "0"]
-    if Path("/run/systemd/system").is_dir():
-        with contextlib.suppress(OSError, subprocess.SubprocessError):
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        # Whose process has ended by now, its number may be another's.
+        theirs = Path(f"/proc/{process}").stat().st_uid == user
+        if theirs and Path("/run/systemd/system").is_dir():
             subprocess.run(argv, env=ENVIRONMENT, capture_output=True, timeout=GRACE_SECONDS, check=False)
 
 
+UNLIMITED = (resource.RLIMIT_AS, resource.RLIMIT_CPU, resource.RLIMIT_DATA, resource.RLIMIT_FSIZE)
+LIMITS = {
+    **dict.fromkeys(UNLIMITED, resource.RLIM_INFINITY),
+    resource.RLIMIT_CORE: 0,
+    resource.RLIMIT_NOFILE: 4096,
+}
+
+
 def clean_surroundings() -> None:
-    """Nothing of the caller's but the user's number counts: environment, folder, file mode mask, signals."""
+    """Nothing of the caller's but the user's number counts: environment, folder, mask, signals, limits.
+
+    With the caller's limit on the size of files dpkg would be killed amid its work; with SIGCHLD
+    ignored every command would seem to have succeeded.
+    """
     os.environ.clear()
     os.environ.update(ENVIRONMENT)
     os.chdir("/")
     os.umask(0o022)
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGPIPE):
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         ignored = number in (signal.SIGHUP, signal.SIGPIPE)
         signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for limit, wanted in LIMITS.items():
+        most = resource.getrlimit(limit)[1]
+        # In a container even root may lack the right to more than the hard limit.
+        for value in (most, wanted):
+            with contextlib.suppress(ValueError, OSError):
+                resource.setrlimit(limit, (value, value))
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("0", encoding="ascii")
     # The progress descriptor is taken, so that nothing of ours ever gets its number.
     while os.open("/dev/null", os.O_RDWR) < PROGRESS_DESCRIPTOR:
         pass
@@ -982,9 +981,8 @@ def main() -> int:
         steps = checked_steps(content, plan_digest)
         listener = listen(user, run_id)
     except (Refused, ValueError, OSError) as error:
-        code = error.code if isinstance(error, Refused) else "system"
-        detail = error.detail if isinstance(error, Refused) else str(error)
-        sys.stdout.write(json.dumps({"refused": code, "detail": detail}) + "\n")
+        refused = error if isinstance(error, Refused) else Refused("system", str(error))
+        sys.stdout.write(json.dumps({"refused": refused.code, "detail": refused.detail}) + "\n")
         return 1
     if listener is not None and leave_terminal():
         try:

@@ -71,6 +71,8 @@ class RunStore:
             began = RunBegan(time=time.time(), digest=plan_digest(plan), boot_id=boot_id())
             create_journal(journal_path(directory), began)
             sync_directory(self._runs)
+        # What root is asked for is the plan that was agreed to, whatever becomes of its file meanwhile.
+        self._plans[run_id] = plan, plan_digest(plan)
         return run_id
 
     def directory(self, run_id: str) -> Path:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 
 from kvmwizard.answers import AccessAnswer, Answers, KernelOptionsAnswer, proposed_answers
 from kvmwizard.host.guest import guest_program_sha256
+from kvmwizard.host.modules import MODULES
 from kvmwizard.plan.make import make_plan
 from kvmwizard.plan.model import (
     Action,
@@ -33,12 +35,13 @@ from kvmwizard.plan.model import (
     canonical_json,
     plan_digest,
 )
-from kvmwizard.run.root_helper import Refused, checked_steps
+from kvmwizard.run.root_helper import GUEST_SHA256, Refused, checked_steps
 from kvmwizard.run.root_start import HELPER_PROGRAM, helper_argv, payload
 from kvmwizard.words import say
 from tests.facts_builder import make_facts
 
-APT = ("/usr/bin/apt-get", "install", "--yes", "--no-install-recommends", "--")
+INSTALL = ("install", "--yes", "--no-install-recommends", "--")
+APT = ("/usr/bin/apt-get", "-o", "APT::Cmd::Pattern-Only=true", *INSTALL)
 
 
 def plan_with(*actions: Action, step_id: str = "a.step") -> Plan:
@@ -71,6 +74,7 @@ def test_every_plan_of_ours_is_accepted() -> None:
         assert set(accept(plan)) == {step.id for step in plan.steps if step.root}
 
 
+DPKG_REMOVE = ("/usr/bin/dpkg", "--remove", "--")
 GRUB = "/etc/default/grub.d/kvmwizard.cfg"
 MODPROBE = "/etc/modprobe.d/kvmwizard.conf"
 RULES = "/etc/udev/rules.d/99-kvmwizard.rules"
@@ -81,6 +85,15 @@ RULES = "/etc/udev/rules.d/99-kvmwizard.rules"
     [
         RunCommand(argv=("/bin/sh", "-c", "id")),
         RunCommand(argv=("/usr/bin/apt-get", "install", "qemu-utils")),
+        RunCommand(argv=("/usr/bin/apt-get", *INSTALL, "qemu-utils")),
+        RunCommand(argv=(*APT, "qemu-utils", "sudo-")),
+        RunCommand(argv=(*APT, "qemu-utils+")),
+        RunCommand(argv=(*APT, "qemu-utils=1")),
+        RunCommand(argv=(*APT, "qemu-utils/sid")),
+        RunCommand(argv=(*APT, "standard^")),
+        RunCommand(argv=(*APT, "~nqemu")),
+        RunCommand(argv=(*APT, "^qemu")),
+        RunCommand(argv=(*APT, "--allow-unauthenticated")),
         RunCommand(argv=(*APT, "-o", "Dpkg::Pre-Invoke::=id")),
         RunCommand(argv=(*APT, "/tmp/evil.deb")),
         RunCommand(argv=(*APT, "./evil.deb")),
@@ -95,6 +108,12 @@ RULES = "/etc/udev/rules.d/99-kvmwizard.rules"
         RunCommand(argv=("/usr/bin/touch", "/etc/nologin")),
         RunCommand(argv=("/sbin/modprobe", "-C", "/tmp/modprobe.d")),
         RunCommand(argv=("/sbin/modprobe", "../evil")),
+        RunCommand(argv=("/sbin/modprobe", "n_hdlc")),
+        RunCommand(argv=("/sbin/modprobe", "kvm", "nested=1")),
+        RunCommand(argv=("/usr/bin/gpasswd", "--delete", "alice", "--root=/tmp")),
+        WriteFile(path="/etc/modules-load.d/kvmwizard.conf", text="n_hdlc\n", mode=0o644),
+        WriteFile(path=MODPROBE, text="options sg nested=1\n", mode=0o644),
+        WriteFile(path=MODPROBE, text="", mode=-1),
         RunCommand(argv=("/usr/sbin/groupadd", "--system", "--force", "wheel")),
         RunCommand(argv=("/usr/bin/gpasswd", "--add", "-x", "kvm")),
         RunCommand(argv=("/usr/bin/gpasswd", "--add", "alice", "kvm", "sudo")),
@@ -128,12 +147,41 @@ RULES = "/etc/udev/rules.d/99-kvmwizard.rules"
         GrantDeviceAcl(path="/dev/kvm", user="../alice"),
         RevokeDeviceAcl(path="/dev/null", user="alice"),
         RunGuestAs(user="alice", program_sha256="0" * 63),
+        RunGuestAs(user="root", program_sha256=hashlib.sha256(b"print('evil')").hexdigest()),
+        RunGuestAs(user="-alice", program_sha256=guest_program_sha256()),
     ],
     ids=repr,
 )
 def test_what_no_plan_of_ours_has_is_refused(action: Action) -> None:
     with pytest.raises(Refused) as refused:
         accept(plan_with(action))
+    assert refused.value.code == "action"
+
+
+def test_the_only_program_run_as_somebody_is_our_guest() -> None:
+    assert guest_program_sha256() == GUEST_SHA256, "tiny_guest.py was changed: set root_helper.GUEST_SHA256"
+
+
+@pytest.mark.parametrize("name", [name for name, option in MODULES.items() if option is not None])
+def test_every_module_for_guests_may_be_loaded(name: str) -> None:
+    text = f"# Written by kvmwizard.\n{name}\n"
+    load = RunCommand(argv=("/sbin/modprobe", name))
+    assert accept(
+        plan_with(load, WriteFile(path="/etc/modules-load.d/kvmwizard.conf", text=text, mode=0o644))
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["qemu-system-x86", "linux-image-6.12.38+deb12-amd64", "linux-image-6.1.0-37-amd64"]
+)
+def test_names_of_packages_are_accepted(name: str) -> None:
+    assert accept(plan_with(RunCommand(argv=(*APT, name)), RunCommand(argv=(*DPKG_REMOVE, name, "g++"))))
+
+
+def test_two_steps_of_one_name_are_refused() -> None:
+    step = plan_with(RunCommand(argv=("/usr/sbin/update-grub",))).steps[0]
+    with pytest.raises(Refused) as refused:
+        accept(Plan(user="root", qemu=None, steps=(step, step)))
     assert refused.value.code == "action"
 
 
@@ -156,6 +204,7 @@ def test_another_plan_than_the_agreed_one_is_refused() -> None:
         b'{"schema_version":2,"steps":[]}',
         b'{"schema_version":1,"steps":[{"id":"a","root":true,"actions":[{"kind":"remove-file","path":1}]}]}',
         b"\xff",
+        b"[" * 100_000,
     ],
 )
 def test_what_is_no_plan_is_refused(content: bytes) -> None:
@@ -186,7 +235,14 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="the helper acts as ro
 class HelperProcess:
     """A helper in a mount namespace with an empty /run, and the namespace's way in."""
 
-    def __init__(self, plan: Plan, *, digest: str | None = None, helper: bytes | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        digest: str | None = None,
+        helper: bytes | None = None,
+        surroundings: tuple[str, ...] = (),
+    ) -> None:
         self.run_id = f"20260101-000000-{secrets.token_hex(4)}"
         self.plan = plan
         self.holder = subprocess.Popen(
@@ -202,7 +258,7 @@ class HelperProcess:
         if digest is not None:
             argv[-2] = digest
         content = payload(plan) if helper is None else b"%d\n" % len(helper) + helper + canonical_json(plan)
-        self.started = self.inside(argv, content)
+        self.started = self.inside([*surroundings, *argv], content)
 
     def inside(self, argv: list[str], content: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
         enter = ["/usr/bin/nsenter", "--target", self.first, "--mount", "--pid", "--"]
@@ -297,7 +353,9 @@ def test_a_helper_refuses_what_it_was_not_started_for(
 
 
 @needs_root
-@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff", b"{}", b"null", b"x" * (130 * 1024)])
+@pytest.mark.parametrize(
+    "content", [b"{", b"[]", b"\xff", b"{}", b"null", b"[" * 100_000, b"x" * (130 * 1024)]
+)
 def test_a_helper_outlives_nonsense(helper: HelperProcess, content: bytes) -> None:
     with helper.connect() as connection:
         assert ask(connection, content)["refused"] == "request"
@@ -322,6 +380,10 @@ def test_a_helper_writes_only_to_plain_files_of_the_user_that_are_open_for_appen
             anothers = os.open(other, os.O_WRONLY | os.O_APPEND)
             assert ask(connection, request, (files[0], anothers))["refused"] == "descriptors"
             os.close(anothers)
+            # A file of the kernel's own, which acts on whoever writes to it.
+            kernels = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_APPEND)
+            assert ask(connection, request, (files[0], kernels))["refused"] == "descriptors"
+            os.close(kernels)
 
 
 @needs_root
@@ -371,6 +433,99 @@ def test_a_second_helper_of_a_run_leaves_the_first_one_alone(helper: HelperProce
     again = helper.inside(argv, payload(helper.plan))
     assert json.loads(again.stdout) == helper.answer
     assert helper.inside(["/usr/bin/pgrep", "-cf", helper.run_id]).stdout.strip() == b"1"
+
+
+HOSTILE = (
+    *(
+        "/usr/bin/prlimit",
+        "--fsize=4096:",
+        "--core=unlimited:",
+        "--nofile=20:",
+        "--data=200000000:",
+    ),
+    *("/bin/sh", "-c", 'umask 0; echo 900 > /proc/self/oom_score_adj; cd /tmp; exec "$@"', "sh"),
+    *("/usr/bin/env", "--ignore-signal=CHLD", "--ignore-signal=TERM", "--block-signal=TERM"),
+    *("LD_PRELOAD=", "PYTHONPATH=/tmp", "PYTHONSTARTUP=/tmp/x", "BASH_ENV=/tmp/x", "APT_CONFIG=/tmp/x"),
+)
+
+
+@needs_root
+def test_nothing_that_the_caller_hands_down_to_its_children_lasts(tmp_path: Path) -> None:
+    guest = RunGuestAs(user="root", program_sha256=guest_program_sha256())
+    fails = RunCommand(argv=("/usr/bin/dpkg", "--remove", "--", "no-such-package-anywhere"))
+    process = HelperProcess(plan_with(fails, guest), surroundings=HOSTILE)
+    try:
+        (number,) = process.inside(["/usr/bin/pgrep", "-f", process.run_id]).stdout.decode().split()
+        told = process.inside(["/bin/cat", f"/proc/{number}/limits", f"/proc/{number}/oom_score_adj"]).stdout
+        limits = told.decode().splitlines()
+        assert limits.pop() == "0"
+        values = {line[:26].strip(): line[26:].split()[:2] for line in limits}
+        assert values["Max file size"] == values["Max data size"] == ["unlimited", "unlimited"]
+        assert (values["Max core file size"], values["Max open files"]) == (["0", "0"], ["4096", "4096"])
+        status = process.inside(["/bin/cat", f"/proc/{number}/status"]).stdout.decode()
+        fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+        child, terminate = (1 << (each - 1) for each in (signal.SIGCHLD, signal.SIGTERM))
+        assert int(fields["SigBlk"], 16) == 0
+        assert int(fields["SigIgn"], 16) & (child | terminate) == 0
+        assert fields["Umask"] == "0022"
+        assert process.inside(["/bin/readlink", f"/proc/{number}/cwd"]).stdout == b"/\n"
+        request = {"verb": "do", "step": "a.step", "attempt": 1}
+        with process.connect() as connection, log_files(tmp_path) as files:
+            assert ask(connection, request, files) == {"accepted": "a.step"}
+            outcome = json.loads(connection.recv(1 << 17))["finished"]["outcome"]
+        # With SIGCHLD ignored, no command's failure would be seen.
+        assert (outcome["code"], outcome["returncode"]) == ("program", 0)
+    finally:
+        process.end()
+
+
+RACE = """
+import os, runpy, sys, time
+helper = runpy.run_path(sys.argv[1], run_name="helper")
+os.makedirs("/run/etc/real")
+os.makedirs("/run/alice/trap")
+for each in ("/run/alice", "/run/alice/trap"):
+    os.chown(each, 12345, 12345)
+os.symlink("/run/alice/trap", "/run/etc/link")
+ended = time.monotonic() + float(sys.argv[2])
+
+def swap():
+    number = 0
+    while time.monotonic() < ended:
+        for other in ("/run/etc/real", "/run/etc/link", "/run/alice/trap"):
+            number += 1
+            try:
+                os.rename(other, "/run/etc/rules")
+                os.rename("/run/etc/rules", other)
+            except OSError:  # root has made the directory meanwhile
+                os.rename("/run/etc/rules", f"/run/etc/old-{number}")
+
+if os.fork() == 0:
+    swap()
+    os._exit(0)
+done = refused = 0
+while time.monotonic() < ended:
+    try:
+        helper["write_file"]({"path": "/run/etc/rules/file", "text": "root's", "mode": 0o644})
+        done += 1
+    except (helper["Refused"], OSError):
+        refused += 1
+os.wait()
+print(done, refused, len(os.listdir("/run/alice/trap")))
+"""
+
+
+@needs_root
+def test_no_file_of_root_s_ever_lands_where_a_name_is_swapped_against_a_link(tmp_path: Path) -> None:
+    program = tmp_path / "race.py"
+    program.write_text(RACE, encoding="ascii")
+    mount = 'mount -t tmpfs -o mode=755 tmpfs /run; exec "$@"'
+    enter = ["/usr/bin/unshare", "--mount", "/bin/sh", "-ec", mount, "sh"]
+    race = [sys.executable, "-I", str(program), str(HELPER_PROGRAM), "2"]
+    said = subprocess.run([*enter, *race], capture_output=True, text=True, check=True, timeout=60)
+    done, refused, leaked = map(int, said.stdout.split())
+    assert leaked == 0
+    assert min(done, refused) > 100, f"the race never met: {done} written, {refused} refused"
 
 
 @needs_root

@@ -279,6 +279,20 @@ def test_a_plan_that_was_changed_after_it_was_agreed_to_is_refused(store: RunSto
         RunStore(store.state_directory).read(run_id)
 
 
+def test_a_plan_and_its_journal_changed_between_review_and_root_are_not_what_root_is_asked_for(
+    store: RunStore, tmp_path: Path
+) -> None:
+    reviewed, evil = (plan_of(removing_step(file)) for file in files(tmp_path, "first", "other"))
+    run_id = store.create(reviewed)
+    forged = RunStore(tmp_path / "forged")
+    forged_id = forged.create(evil)
+    for name in ("plan.json", "journal.jsonl"):
+        (store.directory(run_id) / name).write_bytes((forged.directory(forged_id) / name).read_bytes())
+    assert store.plan(run_id) == reviewed
+    with pytest.raises(RunRefused, match="not the one that was agreed to"):
+        store.read(run_id)
+
+
 def test_an_unknown_run_is_refused_in_words(store: RunStore) -> None:
     for run_id in ("20260101-000000-00000000", "../../etc"):
         with pytest.raises(RunRefused, match="There is no run"):
