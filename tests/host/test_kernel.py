@@ -21,6 +21,7 @@ CONFIGURATION = "#\n# Linux/x86 6.1\n#\nCONFIG_KVM=m\n# CONFIG_KVM_AMD is not se
         ("/lib/modules/6.1.0-49-amd64/config", CONFIGURATION.encode()),
         ("/lib/modules/6.1.0-49-amd64/build/.config", CONFIGURATION.encode()),
     ],
+    ids=["packed", "boot", "modules", "build"],
 )
 def test_the_configuration_is_found_in_every_place(tmp_path: Path, path: str, content: bytes) -> None:
     kernel = read_kernel(make_host(tmp_path, {**RELEASE, path: content}), ())
@@ -29,7 +30,11 @@ def test_the_configuration_is_found_in_every_place(tmp_path: Path, path: str, co
     assert (kernel.options["KVM"], kernel.options["KVM_AMD"], kernel.options["MODULES"]) == ("m", "n", "y")
 
 
-@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"no configuration"), gzip.compress(b"x")[:9]])
+@pytest.mark.parametrize(
+    "content",
+    [b"no gzip", gzip.compress(b"no configuration"), gzip.compress(b"x")[:9]],
+    ids=["no gzip", "no configuration", "cut short"],
+)
 def test_a_damaged_configuration_is_not_understood(tmp_path: Path, content: bytes) -> None:
     kernel = read_kernel(make_host(tmp_path, {"/proc/config.gz": content}), ())
     assert isinstance(kernel.options, Unknown)
