@@ -18,8 +18,7 @@ from kvmwizard.host.identity import stored_identity
 from kvmwizard.host.modules import ModuleState
 from kvmwizard.host.processor import VirtualizationExtension
 from kvmwizard.host.qemu import QemuBinary, native_binaries
-from kvmwizard.host.reading import Unknown, known
-from kvmwizard.host.recording import CommandOutput
+from kvmwizard.host.reading import CommandOutput, Unknown, known
 from kvmwizard.words import Words, say
 
 PACKAGE_NAME = r"^[A-Za-z0-9][A-Za-z0-9+._:~-]*$"

@@ -122,9 +122,8 @@ def _grant_remedy(situation: Situation, node: Unknown | DeviceNode | None) -> Wo
             user=situation.user,
         )
     return say(
-        "Run `setfacl -m u:{user}:rw /dev/kvm` as root for now; the wizard's plan makes it last, "
-        "with a group and "
-        "a udev rule.",
+        "Run `setfacl -m u:{user}:rw /dev/kvm` as root for now; the wizard's plan makes it last, with a "
+        "group and a udev rule.",
         user=situation.user,
     )
 

@@ -28,9 +28,8 @@ LOCKDOWN = Check(
 
 SETUP_ENTRIES = {
     "kvm_intel": say(
-        "Restart into the firmware's setup, turn on Intel Virtualization Technology (VT-x), save, "
-        "and power the "
-        "machine off and on."
+        "Restart into the firmware's setup, turn on Intel Virtualization Technology (VT-x), save, and power "
+        "the machine off and on."
     ),
     "kvm_amd": say(
         "Restart into the firmware's setup, turn on SVM Mode (AMD-V), save, and power the machine off and on."

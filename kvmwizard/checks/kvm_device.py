@@ -197,8 +197,7 @@ def _guest_failed(situation: Situation) -> CheckResult:
     if hypervisor:
         remedy = say(
             "This system is itself a guest: update the hypervisor above and see to its nested "
-            "virtualization; "
-            "then look at `dmesg | grep -i kvm`, as root."
+            "virtualization; then look at `dmesg | grep -i kvm`, as root."
         )
     else:
         remedy = say("Look at `dmesg | grep -i kvm`, as root; update the firmware and the kernel.")

@@ -108,10 +108,9 @@ def _absent(facts: Facts, module: ModuleFacts) -> CheckResult:
         return MODULE.failed(
             say("There is no /dev/kvm: this kernel has no KVM, or it was not started where KVM can work."),
             say(
-                "Look for “kvm” in the kernel's log. Where it speaks of HYP mode or hypervisor mode, "
-                "the firmware "
-                "or the hypervisor above must let the kernel start in it; otherwise install a kernel "
-                "with KVM."
+                "Look for “kvm” in the kernel's log. Where it speaks of HYP mode or hypervisor mode, the "
+                "firmware or the hypervisor above must let the kernel start in it; otherwise install a "
+                "kernel with KVM."
             ),
             Cause.NO_MODULE,
         )

@@ -33,8 +33,7 @@ def _other(situation: Situation) -> CheckResult:
         return OTHER.warned(
             say(
                 "{product}'s module {module} is loaded. This kernel's KVM holds the processor's "
-                "virtualization "
-                "from the start, so guests of {product} will fail.",
+                "virtualization from the start, so guests of {product} will fail.",
                 product=product,
                 module=module,
             ),

@@ -28,9 +28,8 @@ EXTENSION_NAMES = {
 
 NESTING_REMEDIES = {
     "kvm": say(
-        "On the host above, load kvm_intel or kvm_amd with nested=1 and start this guest with `-cpu "
-        "host`; in a "
-        "cloud, choose a machine type that offers nested virtualization."
+        "On the host above, load kvm_intel or kvm_amd with nested=1 and start this guest with `-cpu host`; "
+        "in a cloud, choose a machine type that offers nested virtualization."
     ),
     "vmware": say(
         "Shut this guest down and turn on “Virtualize Intel VT-x/EPT or AMD-V/RVI” in its processor settings."

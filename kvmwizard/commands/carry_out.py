@@ -7,7 +7,6 @@ from kvmwizard.commands.exit_code import CommandRefused, ExitCode
 from kvmwizard.commands.machine import read_machine
 from kvmwizard.commands.output import complain, show, show_json, width
 from kvmwizard.commands.parser import Options
-from kvmwizard.commands.run_text import next_action
 from kvmwizard.commands.saved import State, refusing_runs
 from kvmwizard.commands.status import EXIT_CODES
 from kvmwizard.commands.verify import Progress, show_proof
@@ -19,6 +18,7 @@ from kvmwizard.proof.prove import prove
 from kvmwizard.run.launch import open_root_helper, root_helper_needed, start_runner, stop_run
 from kvmwizard.run.log import tail
 from kvmwizard.run.model import RunState, RunStatus, StepState, StepStatus
+from kvmwizard.run.text import next_action
 from kvmwizard.words import say
 from kvmwizard.wrapping import wrapped
 

@@ -3,9 +3,10 @@
 from kvmwizard.commands.exit_code import ExitCode
 from kvmwizard.commands.output import show, show_json, width
 from kvmwizard.commands.parser import Options
-from kvmwizard.commands.run_text import run_lines, run_report
 from kvmwizard.commands.saved import State, refusing_runs
+from kvmwizard.run.json import run_report
 from kvmwizard.run.model import RunState, RunStatus
+from kvmwizard.run.text import run_lines
 from kvmwizard.words import say
 
 EXIT_CODES = {

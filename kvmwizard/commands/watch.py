@@ -6,10 +6,11 @@ from typing import Protocol
 
 from kvmwizard.commands.output import show, show_json, width
 from kvmwizard.commands.parser import Options
-from kvmwizard.commands.run_text import INDENT, standing, step_lines, step_report
 from kvmwizard.plan.model import Step
+from kvmwizard.run.json import step_report
 from kvmwizard.run.model import RunState, RunStatus, StepState, StepStatus
 from kvmwizard.run.store import RunStore
+from kvmwizard.run.text import INDENT, standing, step_lines
 from kvmwizard.words import say
 from kvmwizard.wrapping import wrapped
 

@@ -2,6 +2,7 @@
 
 import re
 from enum import StrEnum
+from typing import Literal
 
 from kvmwizard.host.host import Host
 from kvmwizard.host.kernel import KernelFacts
@@ -41,6 +42,9 @@ S390_SECURE_BOOT = "/sys/firmware/ipl/secure"
 LOCKDOWN = "/sys/kernel/security/lockdown"
 
 
+LockSource = Literal["msr", "kernel-log"]
+
+
 class FirmwareLock(StrEnum):
     """What the firmware did with the virtualization extension."""
 
@@ -56,8 +60,8 @@ class FirmwareFacts(FactModel):
 
     virtualization: Reading[FirmwareLock]
     """MSR 0x3A (Intel) or 0xC0010114 (AMD) of every processor, else the kernel's log."""
-    virtualization_source: str | None
-    """Where that was read: `msr`, `kernel-log`; None where it is unknown."""
+    virtualization_source: LockSource | None
+    """Where that was read; None where it is unknown."""
     registers: tuple[str, ...]
     """The register of each processor as hexadecimal text, where readable."""
     uefi: Reading[bool]
@@ -83,7 +87,7 @@ def read_firmware(host: Host, processor: ProcessorFacts, kernel: KernelFacts) ->
 
 def _virtualization(
     processor: ProcessorFacts, registers: Reading[tuple[int, ...]], log: Reading[tuple[str, ...]]
-) -> tuple[Reading[FirmwareLock], str | None]:
+) -> tuple[Reading[FirmwareLock], LockSource | None]:
     if not isinstance(registers, Unknown):
         states = {_lock(processor, value) for value in registers}
         # One processor locked off is enough: KVM needs them all.

@@ -12,11 +12,10 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from kvmwizard.host.reading import Reading, Unknown, UnknownReason
+from kvmwizard.host.reading import CommandOutput, Reading, Unknown, UnknownReason
 from kvmwizard.host.recording import (
     COMMANDS_FILE,
     MACHINE_FILE,
-    CommandOutput,
     HostRefused,
     RecordedMachine,
     parse_commands,

@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Callable
 from enum import StrEnum
+from typing import Literal
 
 from kvmwizard.host.accounts import Accounts
 from kvmwizard.host.acl import ACL_ATTRIBUTE, AclLine, AclTag, mask_of, parse_acl, permission_letters
@@ -21,8 +22,7 @@ KVM_GET_API_VERSION = 0xAE00
 class AclEntry(FactModel):
     """One named entry of the device's access control list."""
 
-    kind: str
-    """`user` or `group`."""
+    kind: Literal["user", "group"]
     id: int
     permissions: str
     """As `rw-`, after the mask."""

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 
 from kvmwizard.host.host import Host
 from kvmwizard.host.parsing import not_understood, version_number
-from kvmwizard.host.reading import FactModel, Reading, Unknown, UnknownReason
-from kvmwizard.host.recording import CommandOutput
+from kvmwizard.host.reading import CommandOutput, FactModel, Reading, Unknown, UnknownReason
 from kvmwizard.host.trust import safe_to_run
 
 USUAL_DIRECTORIES = ("/usr/bin", "/usr/local/bin", "/usr/libexec", "/usr/local/libexec", "/bin")

@@ -41,6 +41,14 @@ class Unknown(FactModel):
     """What was tried: a path, a command or the system's own error, in English."""
 
 
+class CommandOutput(FactModel):
+    """What a command printed and how it ended."""
+
+    returncode: int
+    output: str
+    """Standard output and standard error together, as text."""
+
+
 T = TypeVar("T")
 
 Reading: TypeAlias = T | Unknown

@@ -5,9 +5,11 @@ a recorded machine carries them in two files under its root: `MACHINE_FILE` and
 `COMMANDS_FILE`.
 """
 
+from typing import Literal
+
 from pydantic import TypeAdapter, ValidationError
 
-from kvmwizard.host.reading import FactModel
+from kvmwizard.host.reading import CommandOutput, FactModel
 from kvmwizard.refusal import Refusal
 from kvmwizard.words import say
 
@@ -24,7 +26,7 @@ class HostRefused(Refusal):
 class RecordedAclEntry(FactModel):
     """One named entry of a recorded device's access control list, after the mask."""
 
-    kind: str
+    kind: Literal["user", "group"]
     id: int
     permissions: str
 
@@ -52,14 +54,6 @@ class RecordedMachine(FactModel):
     sudo_caller: str | None = None
     devices: dict[str, RecordedDevice] | None = None
     """Every device that was there, by its path; None where devices were not recorded."""
-
-
-class CommandOutput(FactModel):
-    """What a command printed and how it ended."""
-
-    returncode: int
-    output: str
-    """Standard output and standard error together, as text."""
 
 
 def parse_machine(content: bytes | None) -> RecordedMachine:

@@ -10,8 +10,7 @@ from functools import cmp_to_key
 
 from kvmwizard.host.facts import Facts
 from kvmwizard.host.host import Host
-from kvmwizard.host.reading import known
-from kvmwizard.host.recording import CommandOutput
+from kvmwizard.host.reading import CommandOutput, known
 from kvmwizard.packages.apt import Apt
 from kvmwizard.packages.distributions import Family, KernelFlavour, family_of
 from kvmwizard.packages.managers import package_manager

@@ -105,29 +105,31 @@ def _asked(
         )
 
     end = emulator.wait(context, CONNECT_SECONDS, connected, tell)
+    answer = None
     if end is WaitEnd.REACHED:
         with connections[0] as connection:
             answer = _answer(connection)
-        seconds = time.monotonic() - started
-        if isinstance(answer, KvmAnswer):
-            return judged_answer(answer, seconds)
-        # QEMU connects before it opens /dev/kvm: where that fails it hangs up, and says why as it ends.
-        emulator.wait(context, END_SECONDS, lambda: False, tell)
-        output = emulator.output()
-        if emulator.returncode:
-            answer = unexpected_end(emulator.returncode, output)
-        trouble = trouble_in(output, context) or answer
-        return query_outcome(Outcome.FAIL, trouble.found, seconds=seconds, remedy=trouble.remedy)
     seconds = time.monotonic() - started
+    if isinstance(answer, KvmAnswer):
+        return judged_answer(answer, seconds)
     if end is WaitEnd.CANCELLED:
         found, remedy = say("Stopped before it was done."), say("Try again: kvmwizard verify")
         return query_outcome(Outcome.UNKNOWN, found, seconds=seconds, remedy=remedy)
     if end is WaitEnd.TIMED_OUT:
         trouble = _no_answer(CONNECT_SECONDS)
     else:
-        output = emulator.output()
-        trouble = trouble_in(output, context) or unexpected_end(emulator.returncode, output)
+        # QEMU connects before it opens /dev/kvm: where that fails it hangs up, and says why as it ends.
+        emulator.wait(context, END_SECONDS, lambda: False, tell)
+        trouble = _why_no_answer(context, emulator, answer)
     return query_outcome(Outcome.FAIL, trouble.found, seconds=seconds, remedy=trouble.remedy)
+
+
+def _why_no_answer(context: ProofContext, emulator: EmulatorProcess, heard: Trouble | None) -> Trouble:
+    """What QEMU printed says most, then how it ended, then what was heard over QMP."""
+    output = emulator.output()
+    if heard is None or emulator.returncode:
+        heard = unexpected_end(emulator.returncode, output)
+    return trouble_in(output, context) or heard
 
 
 def _answer(connection: socket.socket) -> KvmAnswer | Trouble:

@@ -35,7 +35,7 @@ class CommandFiles:
     """Held by every process of the step's commands; its text is the identity of the first."""
 
 
-def open_log(path: Path) -> int:
+def open_for_appending(path: Path) -> int:
     """A descriptor that only ever appends, mode 0600. Raises OSError."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     return os.open(path, flags, 0o600)
@@ -43,7 +43,7 @@ def open_log(path: Path) -> int:
 
 def note(path: Path, line: str) -> None:
     """Append one line of ours to a log. Raises OSError."""
-    descriptor = open_log(path)
+    descriptor = open_for_appending(path)
     try:
         os.write(descriptor, line.encode(errors="backslashreplace") + b"\n")
     finally:
@@ -56,7 +56,7 @@ class Command:
     def __init__(self, argv: Sequence[str], environment: Mapping[str, str], files: CommandFiles) -> None:
         """Start it. Raises OSError where it cannot be started."""
         self._lock = os.open(files.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        log = open_log(files.log)
+        log = open_for_appending(files.log)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX)
             self._process = subprocess.Popen(

@@ -15,7 +15,7 @@ from kvmwizard.host.identity import stored_identity
 from kvmwizard.host.kernel import read_kernel
 from kvmwizard.host.kvm_device import DeviceNode, read_device_node
 from kvmwizard.host.modules import MODULES, ModuleState, read_modules
-from kvmwizard.host.recording import CommandOutput
+from kvmwizard.host.reading import CommandOutput
 from kvmwizard.packages.managers import MANAGERS
 from kvmwizard.plan import model
 from kvmwizard.plan.conditions import evidence, holds, missing_packages

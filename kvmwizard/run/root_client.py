@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from kvmwizard.run.commands import open_for_appending
 from kvmwizard.run.root_helper import MESSAGE_BYTES, PROTOCOL, socket_path
 
 ANSWER_SECONDS = 20.0
@@ -114,8 +115,7 @@ class RootClient:
         descriptors: list[int] = []
         try:
             for path in files:
-                flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-                descriptors.append(os.open(path, flags, 0o600))
+                descriptors.append(open_for_appending(path))  # noqa: PERF401  -- closed below, whichever fails
             self.ask(request, descriptors)
         finally:
             for descriptor in descriptors:

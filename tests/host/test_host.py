@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from kvmwizard.host.host import Host
-from kvmwizard.host.reading import Unknown, UnknownReason
-from kvmwizard.host.recording import CommandOutput, HostRefused
+from kvmwizard.host.reading import CommandOutput, Unknown, UnknownReason
+from kvmwizard.host.recording import HostRefused
 from tests.host.trees import make_host
 
 

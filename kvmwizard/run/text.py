@@ -1,10 +1,8 @@
-"""A run and its steps as lines for people, and as JSON for programs."""
+"""A run and its steps as plain text, for pipes and terminals without a wizard."""
 
 from collections.abc import Iterator
-from typing import Any
 
-from kvmwizard.commands.output import as_json
-from kvmwizard.plan.model import Step, plan_digest
+from kvmwizard.plan.model import Step
 from kvmwizard.run.model import RunState, RunStatus, StepState, StepStatus
 from kvmwizard.words import Words, say
 from kvmwizard.wrapping import wrapped
@@ -82,31 +80,3 @@ def next_action(state: RunState) -> Words | None:
             )
         case RunStatus.DONE:
             return None
-
-
-def run_report(state: RunState) -> dict[str, Any]:
-    """The object that `kvmwizard status --json` gives as `run`."""
-    return {
-        "id": state.run_id,
-        "status": state.status.value,
-        "purpose": state.plan.purpose,
-        "digest": plan_digest(state.plan),
-        "began": state.began,
-        "ended": state.ended,
-        "notice": as_json(state.notice),
-        "steps": [step_report(step, state.steps[step.id]) for step in state.plan.steps],
-    }
-
-
-def step_report(step: Step, state: StepState) -> dict[str, Any]:
-    """One step: how it stands and what is to be said of it."""
-    return {
-        "id": step.id,
-        "title": step.title.english,
-        "status": state.status.value,
-        "attempts": state.attempts,
-        "started": state.started,
-        "ended": state.ended,
-        "found": as_json(state.words),
-        "returncode": state.returncode,
-    }
