@@ -59,16 +59,22 @@ $(VENV)/installed-test: requirements-dev.txt | $(VENV)/bin/kvmwizard
 	@$(PIP_INSTALL) --requirement requirements-dev.txt
 	@touch $@ $(VENV)/installed-run
 
-# The checkout itself is what runs: nothing is built or copied.
+# The checkout itself is what runs: nothing is built or copied. The first line, which takes neither
+# spaces nor long paths, names a shell; Python then takes the second and third for a text.
 $(VENV)/bin/kvmwizard: | $(VENV)/bin/pip
-	@printf '%s\n' '#!$(CURDIR)/$(PYTHON)' 'import sys' 'sys.path.insert(0, "$(CURDIR)")' \
-	  'from kvmwizard.cli import main' 'sys.exit(main())' >$@
+	@printf '%s\n' '#!/bin/sh' "'''exec' \"\$${0%/*}/python\" \"\$$0\" \"\$$@\"" "' '''" 'import sys' \
+	  'sys.path.insert(0, "$(CURDIR)")' 'from kvmwizard.cli import main' 'sys.exit(main())' >$@
 	@chmod 0755 $@
 
 # Debian and Ubuntu ship venv without ensurepip until python3-venv is installed; root installs
 # it, anyone else borrows the system's own pip.
 $(VENV)/bin/pip:
-	@for candidate in python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3; do \
+	@if ! { mkdir -p $(VENV) && [ -w $(VENV) ]; } 2>/dev/null; then \
+	  echo "$(VENV) in $(CURDIR) cannot be made or written to, and is to hold what kvmwizard needs." >&2; \
+	  echo "Name a folder of yours instead: make $(MAKECMDGOALS) VENV=\$$HOME/.cache/kvmwizard-venv" >&2; \
+	  exit 2; \
+	fi; \
+	for candidate in python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3; do \
 	  if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	    python=$$candidate; break; \
 	  fi; \

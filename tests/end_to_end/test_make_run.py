@@ -18,10 +18,18 @@ NOT_IN_A_CHECKOUT = ("./.venv", "./.git", "./dist", "./bench.json", "*cache*")
 @pytest.fixture
 def home(machine: ThrowawayMachine) -> str:
     """Alice's copy of the checkout."""
-    checkout = "/home/alice/kvmwizard"
+    checkout = "/home/alice/kvm wizard"
     machine.add_tree(CHECKOUT, checkout, without=NOT_IN_A_CHECKOUT)
     machine.do(["chown", "-R", "alice:alice", checkout])
     return checkout
+
+
+def test_a_checkout_that_may_not_be_written_to_says_where_to_turn(machine: ThrowawayMachine) -> None:
+    machine.add_tree(CHECKOUT, "/srv/kvmwizard", without=NOT_IN_A_CHECKOUT)
+    result = machine.run(["/usr/bin/make", "-C", "/srv/kvmwizard", "test"], user="alice")
+    assert result.returncode == 2
+    assert ".venv in /srv/kvmwizard cannot be made or written to" in result.stderr
+    assert "make test VENV=$HOME/" in result.stderr
 
 
 def test_make_run_opens_the_wizard_and_opens_it_again_at_once(machine: ThrowawayMachine, home: str) -> None:
