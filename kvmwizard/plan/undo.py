@@ -1,6 +1,6 @@
 """Makes the plan that takes a run back: what its journal says was changed, in reverse order."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from kvmwizard.packages.managers import MANAGERS
@@ -38,13 +38,19 @@ MAY_BE_IN_USE = {"packages-added", "module-inserted", "group-created"}
 """What somebody needs by now stays, and the rest is taken back all the same."""
 
 
-def make_undo_plan(plan: Plan, changes_by_step: Mapping[str, tuple[str, ...]]) -> Plan:
+def make_undo_plan(
+    plan: Plan, changes_by_step: Mapping[str, tuple[str, ...]], running_release: str | None = None
+) -> Plan:
     """A plan that restores what each step found, for the steps that changed something.
+
+    The kernel that runs is never removed, nor what was installed with it: dpkg would do so
+    without a word (linux-check-removal(8) only warns where nobody can be asked).
 
     Args:
         plan: the plan that was carried out, wholly or in part.
         changes_by_step: the ledger of the run's journal: by step id, the JSON texts
             of `changes_between`.
+        running_release: as `uname -r` says it.
 
     Raises:
         KeyError: the ledger names a step that the plan does not have.
@@ -53,13 +59,40 @@ def make_undo_plan(plan: Plan, changes_by_step: Mapping[str, tuple[str, ...]]) -
     unknown = set(changes_by_step) - {step.id for step in plan.steps}
     if unknown:
         raise KeyError(*sorted(unknown))
+    kept = {
+        step_id: packages
+        for step_id, texts in changes_by_step.items()
+        if (packages := _packages_of_kernel(texts, running_release))
+    }
+    changes_by_step = {step_id: texts for step_id, texts in changes_by_step.items() if step_id not in kept}
     undone = [step for step in reversed(plan.steps) if changes_by_step.get(step.id)]
     ids = {step.id for step in undone}
     steps = tuple(
         _undo_step(step, changes_by_step[step.id], _waited_for_by(plan, step.id, ids)) for step in undone
     )
-    return Plan(
-        purpose="undo", user=plan.user, qemu=plan.qemu, notes=_lasting(plan, changes_by_step), steps=steps
+    notes = (*(_kernel_stays(packages) for packages in kept.values()), *_lasting(plan, changes_by_step))
+    return Plan(purpose="undo", user=plan.user, qemu=plan.qemu, notes=notes, steps=steps)
+
+
+def _packages_of_kernel(texts: Iterable[str], release: str | None) -> tuple[str, ...]:
+    """The packages that were added with this kernel; none where the kernel is not among them.
+
+    Debian and its kind name a kernel's package after its release.
+    """
+    if release is None:
+        return ()
+    added = [
+        change for text in texts if isinstance(change := changes.parse_change(text), changes.PackagesAdded)
+    ]
+    names = tuple(name for change in added for name in change.names)
+    return names if any(name.endswith(f"-{release}") for name in names) else ()
+
+
+def _kernel_stays(packages: Iterable[str]) -> Words:
+    return say(
+        "The kernel that runs now was installed by this run, so it stays, with all that came with it. "
+        "To remove it, start another kernel first, then remove these packages: {packages}.",
+        packages=", ".join(packages),
     )
 
 

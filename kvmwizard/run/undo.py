@@ -1,5 +1,7 @@
 """Makes the run that takes another one back."""
 
+import os
+
 from kvmwizard.plan.conditions import changes_between
 from kvmwizard.plan.model import Step
 from kvmwizard.plan.undo import make_undo_plan
@@ -44,7 +46,10 @@ def create_undo_run(store: RunStore, run_id: str) -> str:
     changed = {step_id: changes for step_id, changes in ledger.items() if changes}
     if not changed:
         raise RunRefused(say("The run changed nothing on this machine, so there is nothing to undo."))
-    return store.create(make_undo_plan(state.plan, changed))
+    plan = make_undo_plan(state.plan, changed, os.uname().release)
+    if not plan.steps:
+        raise RunRefused(plan.notes[0])
+    return store.create(plan)
 
 
 def _changes(step: Step, state: StepState) -> tuple[str, ...]:

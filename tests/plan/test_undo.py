@@ -3,6 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
+from kvmwizard.answers import DistributionKernel
 from kvmwizard.host.modules import ModuleState
 from kvmwizard.plan import changes
 from kvmwizard.plan.make import make_plan
@@ -55,6 +56,36 @@ WHOLE_LEDGER = ledger(
     access_device=changes.DeviceGiven(path="/dev/kvm", previous_group="root", previous_mode=0o600),
     access_now=changes.AclGranted(path="/dev/kvm", user="bob", previous=None),
 )
+
+
+RELEASE = "6.12.117+deb12-amd64"
+KERNEL_LEDGER = ledger(
+    packages_install=changes.PackagesAdded(manager="apt", names=("qemu-system-x86",)),
+    kernel_install=changes.PackagesAdded(manager="apt", names=("linux-base", f"linux-image-{RELEASE}")),
+)
+
+
+def kernel_plan() -> Plan:
+    kernel = DistributionKernel(package="linux-image-amd64", version="6.12.117-1", release=RELEASE)
+    return make_plan(make_facts(), make_answers(kernel=kernel))
+
+
+def removed(undo: Plan) -> set[str]:
+    """The packages that the plan removes."""
+    conditions = [condition for step in undo.steps for condition in step.conditions]
+    return {name for found in conditions if isinstance(found, PackagesAbsent) for name in found.names}
+
+
+@pytest.mark.parametrize("running", ["6.1.0-49-amd64", "117+deb12-amd64", None])
+def test_a_kernel_that_does_not_run_is_removed(running: str | None) -> None:
+    undo = make_undo_plan(kernel_plan(), KERNEL_LEDGER, running)
+    assert removed(undo) == {"qemu-system-x86", "linux-base", f"linux-image-{RELEASE}"}
+
+
+def test_the_running_kernel_stays_with_all_that_came_with_it() -> None:
+    undo = make_undo_plan(kernel_plan(), KERNEL_LEDGER, RELEASE)
+    assert removed(undo) == {"qemu-system-x86"}
+    assert f"remove these packages: linux-base, linux-image-{RELEASE}." in undo.notes[0].english
 
 
 def test_everything_in_reverse() -> None:
