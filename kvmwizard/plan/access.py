@@ -34,6 +34,11 @@ UDEVADM = "/usr/bin/udevadm"
 ADDGROUP = "/usr/sbin/addgroup"
 SETTLE_SECONDS = 10
 
+BASE_GROUPS = 100
+"""Groups of lower numbers are the distribution's own: sudo, disk, shadow (Debian policy, section 9.2.2)."""
+POWERFUL_GROUPS = frozenset({"admin", "docker", "incus-admin", "libvirt", "lxd", "sudo", "wheel"})
+"""Groups of higher numbers whose members are, or can make themselves, root."""
+
 BUSYBOX_MANAGERS = {"apk"}
 """Families whose account tools are busybox's addgroup and delgroup."""
 
@@ -86,10 +91,11 @@ def everybody_may(facts: Facts) -> bool:
 def device_wish(facts: Facts) -> DeviceWish:
     """The device's own group where it has one, else the group kvm, new where there is none."""
     node = facts.kvm.node
-    if isinstance(node, DeviceNode) and node.group is not None and node.group_id != 0:
+    own = _guests_group(node) if isinstance(node, DeviceNode) else None
+    if isinstance(node, DeviceNode) and own is not None:
         if group_may_open(node):
-            return DeviceWish(node.group, new_group=False, mode=node.mode, change=False, rule=False)
-        return DeviceWish(node.group, new_group=False, mode=GROUP_MODE, change=True, rule=True)
+            return DeviceWish(own, new_group=False, mode=node.mode, change=False, rule=False)
+        return DeviceWish(own, new_group=False, mode=GROUP_MODE, change=True, rule=True)
     existing = known(facts.users.kvm_group, None)
     udev_knows = existing is not None and facts.distribution.udev_running is True
     node_missing = not isinstance(node, DeviceNode)
@@ -101,6 +107,12 @@ def device_wish(facts: Facts) -> DeviceWish:
         # systemd's own rule gives a new device to the group kvm where that exists.
         rule=not (node_missing and udev_knows),
     )
+
+
+def _guests_group(node: DeviceNode) -> str | None:
+    """The device's group, where people may be put into it; the root helper puts nobody into others."""
+    powerful = node.group_id < BASE_GROUPS or node.group in POWERFUL_GROUPS
+    return node.group if node.group == KVM_GROUP or not powerful else None
 
 
 def access_notes(facts: Facts, answer: AccessAnswer, loads_modules: bool) -> tuple[Words, ...]:

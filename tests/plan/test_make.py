@@ -111,10 +111,17 @@ def test_a_device_with_a_group_of_its_own_is_left_as_it_is() -> None:
 
 def test_the_devices_group_is_never_assumed() -> None:
     facts = make_facts(
-        kvm={"node": node(0o660, group=(78, "virtualizers"))}, users={"kvm_group": "virtualizers"}
+        kvm={"node": node(0o660, group=(478, "virtualizers"))}, users={"kvm_group": "virtualizers"}
     )
     plan = make_plan(facts, make_answers(local_qemu=QEMU))
     assert commands(plan, "access.member") == ["/usr/bin/gpasswd --add bob virtualizers"]
+
+
+@pytest.mark.parametrize("group", [(0, "root"), (6, "disk"), (27, "sudo"), (42, "shadow"), (998, "docker")])
+def test_nobody_is_put_into_a_group_that_makes_root(group: tuple[int, str]) -> None:
+    plan = make_plan(make_facts(kvm={"node": node(0o660, group=group)}), make_answers(local_qemu=QEMU))
+    assert commands(plan, "access.member") == ["/usr/bin/gpasswd --add bob kvm"]
+    assert plan.step("access.device").conditions == (DeviceGroup(path="/dev/kvm", group="kvm", mode=0o660),)
 
 
 def test_a_group_without_a_name_is_no_group() -> None:

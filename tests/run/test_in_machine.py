@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ RULE = 'KERNEL=="kvm", GROUP="kvm", MODE="0660", OPTIONS+="static_node=kvm"\n'
 WAIT_SECONDS = 120.0
 
 State = dict[str, Any]
+EMPTY: Mapping[str, str] = {}
 
 
 class Runs:
@@ -199,9 +200,11 @@ def test_who_may_not_use_sudo_is_told_what_to_do_instead(program_machine: Throwa
     assert "There is no sudo" in bob.ask("root", run_id)
 
 
-def sudo(runs: Runs, run_id: str, *passwords: str) -> str:
+def sudo(runs: Runs, run_id: str, *passwords: str, environment: Mapping[str, str] = EMPTY) -> str:
     """Ask for root on a terminal of its own, type the passwords, and return what was said."""
-    argv = runs.machine.command(runs.argv("root", run_id), user=runs.user, env={"TERM": "xterm"})
+    argv = runs.machine.command(
+        runs.argv("root", run_id), user=runs.user, env={"TERM": "xterm", **environment}
+    )
     terminal = pexpect.spawn(argv[0], argv[1:], encoding="utf-8", timeout=30)
     for password in passwords:
         terminal.expect("password for alice: ")

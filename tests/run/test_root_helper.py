@@ -18,6 +18,7 @@ import pytest
 from kvmwizard.answers import AccessAnswer, Answers, KernelOptionsAnswer, proposed_answers
 from kvmwizard.host.guest import guest_program_sha256
 from kvmwizard.host.modules import MODULES
+from kvmwizard.plan import access
 from kvmwizard.plan.make import make_plan
 from kvmwizard.plan.model import (
     Action,
@@ -35,7 +36,7 @@ from kvmwizard.plan.model import (
     canonical_json,
     plan_digest,
 )
-from kvmwizard.run.root_helper import GUEST_SHA256, Refused, checked_steps
+from kvmwizard.run.root_helper import BASE_GROUPS, GUEST_SHA256, POWERFUL_GROUPS, Refused, checked_steps
 from kvmwizard.run.root_start import HELPER_PROGRAM, helper_argv, payload
 from kvmwizard.words import say
 from tests.facts_builder import make_facts
@@ -176,6 +177,10 @@ def test_every_module_for_guests_may_be_loaded(name: str) -> None:
 )
 def test_names_of_packages_are_accepted(name: str) -> None:
     assert accept(plan_with(RunCommand(argv=(*APT, name)), RunCommand(argv=(*DPKG_REMOVE, name, "g++"))))
+
+
+def test_the_planner_and_the_helper_know_the_same_groups() -> None:
+    assert (access.BASE_GROUPS, access.POWERFUL_GROUPS) == (BASE_GROUPS, POWERFUL_GROUPS)
 
 
 def test_two_steps_of_one_name_are_refused() -> None:
