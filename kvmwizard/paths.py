@@ -22,17 +22,16 @@ class DirectoryRefused(Refusal):
 def state_directory(chosen: Path | None = None) -> Path:
     """The chosen directory, else the user's own as the XDG base directory specification has it.
 
-    Nothing is made or checked: see `private_directory`. Raises DirectoryRefused
-    for a user without a home directory.
+    Links on the way to it are followed once, here, so that they cannot lead
+    elsewhere later. Nothing is made or checked: see `private_directory`. Raises
+    DirectoryRefused for a user without a home directory.
     """
-    if chosen is not None:
-        return chosen.absolute()
-    directory = user_state_path("kvmwizard")
+    directory = user_state_path("kvmwizard") if chosen is None else chosen.absolute()
     if not directory.is_absolute():
         raise DirectoryRefused(
             say("There is no home directory to keep answers in. Name a directory with --state-dir DIRECTORY.")
         )
-    return directory
+    return Path(os.path.realpath(directory.parent), directory.name)
 
 
 def private_directory(path: Path) -> Path:
@@ -42,6 +41,10 @@ def private_directory(path: Path) -> Path:
     `trusted_directory` does, and for one that cannot be made or written to.
     """
     try:
+        # Before root makes anything: a directory, too, is something to be led astray with.
+        refusal = _untrusted_parent(path) if os.geteuid() == 0 else None
+        if refusal is not None:
+            raise DirectoryRefused(refusal)
         _make_directory(path)
     except OSError as error:
         raise DirectoryRefused(_cannot_use(path, error)) from error
@@ -156,10 +159,12 @@ def _distrust(path: Path, status: os.stat_result) -> Words | None:
 
 def _untrusted_parent(path: Path) -> Words | None:
     """Who owns a directory above could put another in our place: root must not follow."""
-    for parent in path.resolve().parents:
+    for parent in {**dict.fromkeys(path.resolve().parents), **dict.fromkeys(path.parents)}:
+        if not parent.exists():
+            continue
         status = parent.stat()
-        replaceable = status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX
-        if status.st_uid != 0 or replaceable:
+        others = status.st_mode & stat.S_IWOTH or (status.st_mode & stat.S_IWGRP and status.st_gid != 0)
+        if status.st_uid != 0 or (others and not status.st_mode & stat.S_ISVTX):
             return say(
                 "{parent}, in which {path} lies, is not root's alone, so root must not trust what is "
                 "kept there. Name a directory of root's with --state-dir DIRECTORY.",

@@ -99,7 +99,32 @@ def test_someone_elses_directory_is_refused(tmp_path: Path) -> None:
 @pytest.mark.skipif(not AS_ROOT, reason="it is root who must not trust others' directories")
 def test_a_directory_inside_someone_elses_is_refused(tmp_path: Path) -> None:
     os.chown(tmp_path, 65534, 65534)
+    assert "root must not trust" in refusal(tmp_path / "above" / "state")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="it is root who must not trust others' links")
+def test_root_makes_nothing_where_someone_elses_link_leads(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    (tmp_path / "roots").mkdir()
+    theirs.mkdir()
+    (theirs / "link").symlink_to(tmp_path / "roots")
+    os.chown(theirs, 65534, 65534)
+    assert "root must not trust" in refusal(theirs / "link" / "above" / "state")
+    assert list((tmp_path / "roots").iterdir()) == []
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="it is root who must not trust a group's directory")
+def test_a_directory_inside_one_that_a_group_may_change_is_refused(tmp_path: Path) -> None:
+    os.chown(tmp_path, 0, 50)
+    tmp_path.chmod(0o775)
     assert "root must not trust" in refusal(tmp_path / "state")
+
+
+def test_links_on_the_way_are_followed_once(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    assert state_directory(tmp_path / "link" / "state") == tmp_path / "real" / "state"
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o644, 0o444])
