@@ -159,7 +159,7 @@ def _distrust(path: Path, status: os.stat_result) -> Words | None:
 
 def _untrusted_parent(path: Path) -> Words | None:
     """Who owns a directory above could put another in our place: root must not follow."""
-    for parent in {**dict.fromkeys(path.resolve().parents), **dict.fromkeys(path.parents)}:
+    for parent in dict.fromkeys((*Path(os.path.realpath(path)).parents, *path.parents)):
         if not parent.exists():
             continue
         status = parent.stat()

@@ -17,7 +17,8 @@ def safe_to_run(path: str) -> bool:
         return True
     try:
         program = Path(path).absolute()
-        places = {program.resolve(strict=True), *program.resolve().parents}
+        real = Path(os.path.realpath(program, strict=True))
+        places = {real, *real.parents}
         while True:
             places.update(program.parents)
             if not program.is_symlink():

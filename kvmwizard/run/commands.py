@@ -37,7 +37,8 @@ class CommandFiles:
 
 def open_for_appending(path: Path) -> int:
     """A descriptor that only ever appends, mode 0600. Raises OSError."""
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    # Not blocking, since a FIFO in the file's place would be waited for; it means nothing to a file.
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     return os.open(path, flags, 0o600)
 
 

@@ -229,6 +229,7 @@ while True:
         path = f"{{folder}}/{{name}}.log"
         traps = (
             lambda: os.symlink("/etc/passwd", path),
+            lambda: os.mkfifo(path),
             lambda: os.link("/tmp/hard", path),
         )
         for trap in traps:
