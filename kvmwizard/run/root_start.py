@@ -82,8 +82,10 @@ def payload(plan: Plan) -> bytes:
 
 def system_python() -> str | None:
     """An interpreter that only root can have changed, all the way from / on; None where there is none."""
-    for candidate in (*PYTHONS, sys.executable):
-        if candidate and os.access(candidate, os.X_OK) and _is_roots(Path(candidate).resolve()):
+    # Of our own interpreter we know where its library lies; it, too, becomes root's program.
+    ours = (sys.executable,) if sys.executable and _is_roots(Path(os.__file__).resolve()) else ()
+    for candidate in (*PYTHONS, *ours):
+        if os.access(candidate, os.X_OK) and _is_roots(Path(candidate).resolve()):
             return str(Path(candidate).resolve())
     return None
 
