@@ -17,6 +17,9 @@ from typing import ClassVar, Union
 
 from kvmwizard.resources import asset_path
 
+DOMAIN = "kvmwizard"
+"""What our catalogues are called (gettext(3))."""
+
 Place = Union[str, int, float, "Words"]
 """What may stand in a named place; words in it are translated with the sentence around them."""
 
@@ -67,7 +70,13 @@ class Words:
 @cache
 def reader_translations() -> gettext.NullTranslations:
     """The catalogue for LANGUAGE, LC_ALL, LC_MESSAGES or LANG; English where there is none."""
-    return gettext.translation("kvmwizard", localedir=asset_path("locale"), fallback=True)
+    return gettext.translation(DOMAIN, localedir=asset_path("locale"), fallback=True)
+
+
+def translate_argparse() -> None:
+    """Let argparse find its own sentences in our catalogue: it looks them up in the current domain."""
+    gettext.bindtextdomain(DOMAIN, str(asset_path("locale")))
+    gettext.textdomain(DOMAIN)
 
 
 def say(template: str, **places: Place) -> Words:

@@ -1,17 +1,27 @@
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from string import printable
 
 import pytest
 from babel.messages.catalog import Catalog, Message
 from babel.messages.mofile import write_mo
 from pydantic import TypeAdapter
+from rich.cells import cell_len
 
 from kvmwizard import words
+from kvmwizard.commands.parser import build_parser
 from kvmwizard.resources import asset_path
 from kvmwizard.words import Words, say, say_many
 from tests.words import TEMPLATE, extracted, template_text
+
+NOT_TRANSLATED = (
+    "kvmwizard check plan apply status log verify undo json text sh frob --frob --help --version --state-dir "
+    "--user --root --json --format --answers --follow"
+)
+"""What a person types is the same in every language."""
 
 
 def mirrored(message: Message) -> str | tuple[str, ...]:
@@ -48,6 +58,53 @@ def test_a_sentence_is_translated_when_shown_and_english_for_programs() -> None:
     sentence = next(message.id for message in extracted() if isinstance(message.id, str) and message.id)
     assert str(Words(template=sentence)).startswith("«")
     assert Words(template=sentence).english == sentence
+
+
+@pytest.mark.usefixtures("mirror_locale")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["log", "--help"],
+        ["frob"],
+        ["--frob"],
+        ["check", "--user"],
+        ["plan", "--json", "--format", "sh"],
+    ],
+    ids=" ".join,
+)
+def test_the_command_lines_help_and_complaints_are_translated_whole(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(arguments)
+    captured = capsys.readouterr()
+    shown = captured.out + captured.err
+    english, found = shown, 1
+    while found:
+        english, found = re.subn(r"«[^«»]*»", "", english)
+    for word in (name for name in NOT_TRANSLATED.split(" ") if name):
+        english = re.sub(rf"(?<![\w-]){re.escape(word)}(?![\w-])", "", english)
+    assert re.findall(r"[A-Za-z]{2,}", english) == [], shown
+
+
+@pytest.mark.usefixtures("mirror_locale")
+def test_help_is_laid_out_in_cells(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        words.Words, "__str__", lambda said: "虚拟机" * (2 if said.template.isupper() else 30)
+    )
+    monkeypatch.setenv("COLUMNS", "60")
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["--help"])
+    _usage, explanations = capsys.readouterr().out.split("\n\n", 1)
+    explained = [
+        line for line in explanations.splitlines() if line.startswith("    ") and " " in line.strip()
+    ]
+    assert any("check" in line for line in explained)
+    assert all(cell_len(line) <= 60 for line in explained)
+    assert {len(line) - len(line.lstrip(printable)) for line in explained} == {24}
 
 
 def test_a_sentence_survives_json() -> None:

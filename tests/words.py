@@ -12,6 +12,19 @@ from kvmwizard.resources import asset_path
 
 KEYWORDS = {"_": None, "say": None, "say_many": (1, 2)}
 TEMPLATE = "locale/kvmwizard.pot"
+OF_ARGPARSE = (
+    "%(prog)s: error: %(message)s\n",
+    "argument %(argument_name)s: %(message)s",
+    "expected one argument",
+    "invalid choice: %(value)r (choose from %(choices)s)",
+    "not allowed with argument %s",
+    "options",
+    "positional arguments",
+    "show this help message and exit",
+    "unrecognized arguments: %s",
+    "usage: ",
+)
+"""What the standard library says to those who use the command line; it differs little between versions."""
 
 
 def extracted() -> Catalog:
@@ -23,6 +36,8 @@ def extracted() -> Catalog:
         for name, _line, message, comments, context in found:
             location = (f"{package.name}/{name}", 0)
             catalogue.add(message, locations=[location], auto_comments=comments, context=context)
+    for sentence in OF_ARGPARSE:
+        catalogue.add(sentence, locations=[("argparse.py", 0)])
     return catalogue
 
 

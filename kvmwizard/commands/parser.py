@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 
 from kvmwizard import __version__
-from kvmwizard.words import _
+from kvmwizard.commands.help import CellHelpFormatter
+from kvmwizard.words import _, translate_argparse
 
 
 class Options(argparse.Namespace):
@@ -28,6 +29,7 @@ class Options(argparse.Namespace):
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line; help is in the reader's language."""
+    translate_argparse()
     parser = argparse.ArgumentParser(
         prog="kvmwizard",
         description=_(
@@ -39,8 +41,11 @@ def build_parser() -> argparse.ArgumentParser:
             "3 stopped and resumable."
         ),
         allow_abbrev=False,
+        formatter_class=CellHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"kvmwizard {__version__}")
+    parser.add_argument(
+        "--version", action="version", version=f"kvmwizard {__version__}", help=_("show the version and exit")
+    )
     _add_state_directory(parser)
     commands = parser.add_subparsers(title=_("commands"), metavar=_("COMMAND"), dest="command")
     _add_check(commands)
@@ -130,7 +135,9 @@ def _add_undo(commands: "Commands[argparse.ArgumentParser]") -> None:
 def _add_command(
     commands: "Commands[argparse.ArgumentParser]", name: str, purpose: str
 ) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=purpose, description=purpose, allow_abbrev=False)
+    parser = commands.add_parser(
+        name, help=purpose, description=purpose, allow_abbrev=False, formatter_class=CellHelpFormatter
+    )
     _add_state_directory(parser)
     return parser
 

@@ -31,6 +31,8 @@ from kvmwizard.words import say
 from tests.machine.layers import ALICE_PASSWORD, PROGRAM_PYTHON, Layer
 from tests.machine.machine import ThrowawayMachine
 
+pytestmark = pytest.mark.root
+
 CONTROL = Path(__file__).with_name("control.py")
 RULES = "/etc/udev/rules.d/99-kvmwizard.rules"
 RULE = 'KERNEL=="kvm", GROUP="kvm", MODE="0660", OPTIONS+="static_node=kvm"\n'

@@ -169,7 +169,7 @@ def test_a_killed_runner_is_taken_over_from_and_nothing_runs_twice(
 
 def test_what_ended_while_nobody_looked_counts_as_done(store: RunStore, tmp_path: Path) -> None:
     (first,) = files(tmp_path, "first")
-    run_id = store.create(plan_of(removing_step(first, script="sleep 0.3")))
+    run_id = store.create(plan_of(removing_step(first, script="sleep 2")))
     start_runner(store, run_id)
     wait(store, run_id, lambda _: starts(first) == 1)
     kill(store, run_id)
