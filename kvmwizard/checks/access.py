@@ -142,7 +142,7 @@ def _next_login(situation: Situation) -> CheckResult:
         return NEXT_LOGIN.passed(_lasting(situation, node, lasting.way))
     if situation.broken is not None:
         return NEXT_LOGIN.not_applicable(
-            say("Permission for now comes first; the next login changes nothing.")
+            say("The next login alone changes nothing; see the permission before.")
         )
     return NEXT_LOGIN.warned(
         say(

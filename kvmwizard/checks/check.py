@@ -77,7 +77,7 @@ PLAIN = {
     UnknownReason.NOT_PERMITTED: say("It may not be read by this user."),
     UnknownReason.NOT_READABLE: say("It could not be read."),
     UnknownReason.NOT_LIVE: say("Only the running kernel can say, and this is a recorded machine."),
-    UnknownReason.NOT_SHOWN: say("This machine has no place that shows it."),
+    UnknownReason.NOT_SHOWN: say("Nothing on this machine shows it."),
     UnknownReason.NOT_UNDERSTOOD: say("What the machine says of it was not understood."),
     UnknownReason.TIMED_OUT: say("The answer did not come in time."),
 }
@@ -88,7 +88,7 @@ DETAILED = {
     UnknownReason.NOT_LIVE: say(
         "Only the running kernel can say, and this is a recorded machine ({detail})."
     ),
-    UnknownReason.NOT_SHOWN: say("This machine has no place that shows it ({detail})."),
+    UnknownReason.NOT_SHOWN: say("Nothing on this machine shows it ({detail})."),
     UnknownReason.NOT_UNDERSTOOD: say("What the machine says of it was not understood ({detail})."),
     UnknownReason.TIMED_OUT: say("The answer did not come in time ({detail})."),
 }

@@ -102,7 +102,7 @@ def _opens(situation: Situation) -> CheckResult:
     if waits := situation.waits_for(Link.OPENING, OPENS):
         return waits
     if opened is OpenOutcome.NOT_PERMITTED:
-        return OPENS.not_applicable(say("Permission comes first: this process may not open it."))
+        return OPENS.not_applicable(say("Permission to open /dev/kvm comes first."))
     if isinstance(opened, Unknown):
         return OPENS.unknown(opened)
     return OPENS.undecided(_error(situation))

@@ -200,7 +200,7 @@ def _said_by_files(host: Host) -> Reading[str | None]:
     found = CGROUP_CONTAINERS.search(groups) if isinstance(groups, str) else None
     if found:
         return CGROUP_NAMES[found[1]]
-    return None if first is None else not_shown("namespaces of its own, and no sign of whose")
+    return None if first is None else not_shown("it has namespaces of its own, as containers do, and no name")
 
 
 def _in_first_namespaces(host: Host) -> bool | None:

@@ -72,6 +72,8 @@ def _lists_evidence(_: model.PackageListsFresh, observed: ObservedLists) -> Word
     if observed.age_seconds is None:
         return say("there are no package lists that are known to be fresh")
     hours = round(observed.age_seconds / 3600)
+    if hours == 0:
+        return say("the package lists are less than an hour old")
     return say_many(
         "the package lists are {count} hour old", "the package lists are {count} hours old", hours
     )

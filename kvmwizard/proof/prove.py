@@ -57,7 +57,7 @@ def _levels(context: ProofContext, qemu: str | None, expected_kernel: str | None
     yield tiny_guest_level(context)
     if qemu is None:
         found = say("No QEMU was found on this machine.")
-        remedy = say("Install QEMU: kvmwizard")
+        remedy = say("Run kvmwizard: it installs QEMU.")
         yield boot_outcome(Outcome.UNKNOWN, found, with_kvm=False, remedy=remedy)
         yield boot_outcome(Outcome.UNKNOWN, found, with_kvm=True, remedy=remedy)
         yield query_outcome(Outcome.UNKNOWN, found, remedy=remedy)

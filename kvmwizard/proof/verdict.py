@@ -35,13 +35,13 @@ def verdict(levels: tuple[ProofLevel, ...], user: str, qemu: str | None) -> Word
 
 def _without_kvm(outcomes: Mapping[LevelId, Outcome], user: str) -> Words:
     if outcomes["qemu-without-kvm"] is Outcome.PASS:
-        return say("KVM does not work as {user}. QEMU itself is sound: it boots without KVM.", user=user)
+        return say("KVM does not work for {user}. QEMU itself is sound: it boots without KVM.", user=user)
     if outcomes["qemu-without-kvm"] is Outcome.FAIL:
         return say(
-            "KVM does not work as {user}, and QEMU is broken too: it does not boot even without KVM.",
+            "KVM does not work for {user}, and QEMU is broken too: it does not boot even without KVM.",
             user=user,
         )
-    return say("KVM does not work as {user}.", user=user)
+    return say("KVM does not work for {user}.", user=user)
 
 
 def _with_kvm(outcomes: Mapping[LevelId, Outcome], qemu: str) -> Words:

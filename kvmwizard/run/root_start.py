@@ -48,7 +48,7 @@ def start_as_root(plan: Plan, run_id: str) -> RootHelperRefused | None:
     python = system_python()
     if python is None:
         return no_python()
-    return _started(_run(helper_argv(python, plan, run_id), plan, DIRECT_SECONDS))
+    return _started(_run(helper_argv(python, plan, run_id), plan, DIRECT_SECONDS), plan)
 
 
 def start_by_sudo(plan: Plan, run_id: str, ask: bool) -> RootHelperRefused | None:
@@ -65,7 +65,7 @@ def start_by_sudo(plan: Plan, run_id: str, ask: bool) -> RootHelperRefused | Non
             )
         )
     options = () if ask else ("-n",)
-    return _started(_run((sudo, *options, "--", *helper_argv(python, plan, run_id)), plan, ASK_SECONDS))
+    return _started(_run((sudo, *options, "--", *helper_argv(python, plan, run_id)), plan, ASK_SECONDS), plan)
 
 
 def helper_argv(python: str, plan: Plan, run_id: str) -> tuple[str, ...]:
@@ -166,7 +166,7 @@ def _pass_on(stream: IO[bytes], kept: list[bytes]) -> None:
             os.write(2, line)
 
 
-def _started(ended: _Ended) -> RootHelperRefused | None:
+def _started(ended: _Ended, plan: Plan) -> RootHelperRefused | None:
     answer = _answer(ended.output)
     if "listening" in answer:
         return None
@@ -177,6 +177,13 @@ def _started(ended: _Ended) -> RootHelperRefused | None:
                 "too, write it as a script with kvmwizard plan --format sh, read it, and run it as root.",
                 code=answer["refused"],
                 detail=answer.get("detail") or "-",
+            )
+        )
+    if plan.purpose == "undo":
+        return RootHelperRefused(
+            say(
+                "Nothing was done as root, and nothing was taken back: {reason}. Try again.",
+                reason=_reason(ended),
             )
         )
     return RootHelperRefused(

@@ -52,6 +52,7 @@ READ_ONLY = DeviceAclGrants(path="/dev/kvm", user="bob", permissions="r--")
 @pytest.mark.parametrize(
     ("condition", "observed", "expected", "words"),
     [
+        (LISTS, ObservedLists(age_seconds=60, missing=("x",)), True, "less than an hour old"),
         (LISTS, ObservedLists(age_seconds=7200, missing=("x",)), True, "the package lists are 2 hours old"),
         (
             LISTS,

@@ -49,7 +49,7 @@ BAD = Proof(
         ),
     ),
     good=False,
-    verdict=say("KVM does not work as ann."),
+    verdict=say("KVM does not work for ann."),
     command_line=COMMAND_LINE,
 )
 
@@ -77,7 +77,7 @@ def test_the_command_line_can_be_copied_where_guests_run() -> None:
 def test_the_report_is_json() -> None:
     report = json.loads(json.dumps(proof_report(BAD)))
     assert report["good"] is False
-    assert report["verdict"] == "KVM does not work as ann."
+    assert report["verdict"] == "KVM does not work for ann."
     assert report["user"] == "ann"
     assert report["qemu"] == "/usr/bin/qemu-system-x86_64"
     assert report["command_line"] == list(COMMAND_LINE)

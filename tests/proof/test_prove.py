@@ -44,7 +44,7 @@ def test_a_user_without_permission_is_told_how_to_get_it() -> None:
     assert level.found.english == "The guest did not run as nobody: cannot open /dev/kvm: Permission denied."
     assert level.remedy is not None
     assert "page Access" in level.remedy.english
-    assert proof.verdict.english == "KVM does not work as nobody."
+    assert proof.verdict.english == "KVM does not work for nobody."
 
 
 def test_a_user_who_does_not_exist_is_told() -> None:

@@ -78,7 +78,7 @@ def test_without_permission_kvm_fails_and_qemu_is_sound(with_qemu: ThrowawayMach
     returncode, report = verify(with_qemu, user="bob")
     assert outcomes(report) == ["fail", "pass", "fail", "fail"]
     assert returncode == 1
-    assert report["verdict"] == "KVM does not work as bob. QEMU itself is sound: it boots without KVM."
+    assert report["verdict"] == "KVM does not work for bob. QEMU itself is sound: it boots without KVM."
     for level in (report["levels"][0], report["levels"][2], report["levels"][3]):
         assert "Permission denied" in level["found"]
         assert "bob" in level["remedy"]
