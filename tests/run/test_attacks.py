@@ -24,6 +24,8 @@ from tests.machine.layers import ALICE_PASSWORD
 from tests.machine.machine import ThrowawayMachine
 from tests.run.test_in_machine import GROUP, RULES, WRITE, Runs, member, step, sudo
 
+pytestmark = pytest.mark.root
+
 TRAPPED_PROGRAMS = (
     *(
         "sudo",
