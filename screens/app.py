@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import traceback
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.screen import Screen
 
+from kvmwizard.commands.exit_code import ExitCode
 from kvmwizard.commands.output import complain
 from kvmwizard.resources import asset_path
 from kvmwizard.words import Words, _, say
@@ -27,11 +27,6 @@ from screens.wizard import PageEntry, page_beside, page_named, page_to_resume
 if TYPE_CHECKING:  # pydantic and the engine are read in after the first frame
     from kvmwizard.host.host import Host
     from kvmwizard.session import Session
-
-GOOD = 0
-NOT_GOOD = 1
-UNREADABLE_INPUT = 2
-STOPPED_RESUMABLE = 3
 
 
 class WizardApp(App[int]):
@@ -82,7 +77,8 @@ class WizardApp(App[int]):
         self.set_reactive(App.theme, "ansi-dark")
         self.state = state
         self.signs = terminal_signs(os.environ, terminal_codeset())
-        self.problem_report: Path | None = None
+        self.fault: Words | None = None
+        """A mistake of ours that ended the wizard: where its details are."""
         self.refusal: Words | None = None
         """Why the session cannot be used, told once the screens are closed."""
         self._session_is_ready = asyncio.Event()
@@ -122,7 +118,7 @@ class WizardApp(App[int]):
     def _session_was_opened(self, event: SessionOpened) -> None:
         if event.refusal is not None:
             self.refusal = event.refusal
-            self.exit(UNREADABLE_INPUT)
+            self.exit(ExitCode.WRONG_USE)
             return
         if self.state.watching_only:
             self.switch_screen(self._onlooker())
@@ -247,7 +243,7 @@ class WizardApp(App[int]):
 
     async def action_quit(self) -> None:
         """Leave; everything answered is saved already."""
-        self.exit(GOOD)
+        self.exit(ExitCode.GOOD)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Everything that has a key has an entry in the command palette."""
@@ -262,45 +258,27 @@ class WizardApp(App[int]):
             yield SystemCommand(key_label(active), binding.tooltip, run)
 
     def _ended_from_outside(self) -> None:
-        self.exit(STOPPED_RESUMABLE)
+        self.exit(ExitCode.RESUMABLE)
 
     def _handle_exception(self, error: Exception) -> None:
         """Textual's handler for what nobody expected: no traceback reaches the terminal."""
         if self.is_headless:
             super()._handle_exception(error)
             return
-        self._return_code = NOT_GOOD
-        self.problem_report = write_problem_report(self.state.state_directory, error)
+        from kvmwizard.commands.fault import keep_details  # noqa: PLC0415  -- hardly ever needed
+
+        self._return_code = ExitCode.NOT_GOOD
+        self.fault = keep_details(self.state.state_directory, error)
         self._close_messages_no_wait()
-
-
-def write_problem_report(state_directory: Path, error: Exception) -> Path | None:
-    """Keep the details of an unexpected error in a file; None where even that fails."""
-    from datetime import UTC, datetime  # noqa: PLC0415  -- needed once in a failed run
-
-    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    path = state_directory / f"problem-{moment}-{os.getpid()}.txt"
-    text = "".join(traceback.format_exception(error))
-    try:
-        state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-    except OSError:
-        return None
-    return path
 
 
 def farewell(app: WizardApp) -> Words | None:
     """The one sentence left on the terminal after the wizard; None where nothing needs saying."""
-    if app.problem_report is not None:
+    if app.fault is not None:
         return say(
-            "kvmwizard met a mistake of its own and had to stop. Your answers are saved. "
-            "The details are in {path}; please attach that file to a bug report.",
-            path=str(app.problem_report),
+            "kvmwizard met a mistake of its own and had to stop. Your answers are saved. {details}",
+            details=app.fault,
         )
-    if app.return_code == NOT_GOOD and app.return_value is None:
-        return say("kvmwizard met a mistake of its own and had to stop. Your answers are saved.")
     if app.refusal is not None:
         return app.refusal
     if app.state.parting is not None:
@@ -325,7 +303,7 @@ def open_wizard(*, state_directory: Path, host: "Host | None" = None) -> int:
             state.open()
         except SessionRefused as refused:
             complain(refused.words)
-            return UNREADABLE_INPUT
+            return ExitCode.WRONG_USE
     result = app.run()
     words = farewell(app)
     if words is not None:
@@ -333,4 +311,4 @@ def open_wizard(*, state_directory: Path, host: "Host | None" = None) -> int:
     if app.state.guest_command:
         complain(say("Start a guest from a disk of yours with:"))
         complain(app.state.guest_command)
-    return result if result is not None else app.return_code or GOOD
+    return result if result is not None else app.return_code or ExitCode.GOOD

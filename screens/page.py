@@ -160,6 +160,12 @@ class Page(Screen[None]):
         paragraphs = tuple((part.label, part.text) for part in entry.explanation)
         self.app.push_screen(TextScreen(entry.title, paragraphs))
 
+    async def choose_run(self, run_id: str) -> None:
+        """Have the session name the run before anything is done for it."""
+        chosen = self.RunChosen(run_id)
+        self.app.post_message(chosen)
+        await chosen.saved.wait()
+
     def action_back(self) -> None:
         """Go back a page; no answer is lost."""
         self.post_message(self.Turned(self, "back"))

@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widget import Widget
 
+from kvmwizard.commands.exit_code import ExitCode
 from kvmwizard.host.gather import gather
 from kvmwizard.host.host import Host
 from kvmwizard.plan.model import Plan
@@ -169,7 +170,7 @@ class ProofPage(UndoingPage):
     async def action_next(self) -> None:
         """Leave; the verdict is the exit code."""
         if self._proof is not None:
-            self.app.exit(0 if self._proof.good else 1)
+            self.app.exit(ExitCode.GOOD if self._proof.good else ExitCode.NOT_GOOD)
 
     def action_prove_again(self) -> None:
         """Run the guests once more."""

@@ -5,10 +5,10 @@ from textual.message import Message
 
 from kvmwizard.plan.model import Plan, Step, plan_digest
 from kvmwizard.plan.shell import shell_lines
+from kvmwizard.plan.spans import size_words, span_words
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.store import RunStore
 from kvmwizard.words import Words, _, say_many
-from screens.measures import about, size
 from screens.page import Page
 from screens.planning import plan_for
 from screens.run_control import begin
@@ -105,15 +105,13 @@ class ReviewPage(Page):
             run_id = store.create(plan)
         except RunRefused as refused:
             return refused.words
-        chosen = self.RunChosen(run_id)
-        self.app.post_message(chosen)
-        await chosen.saved.wait()
+        await self.choose_run(run_id)
         return await begin(self.app, store, run_id)
 
 
 def summary(left: list[Step]) -> Words:
     """How much there is to do; the disk is not spoken of where nothing is put on it."""
-    time, disk = about(sum(step.seconds for step in left)), sum(step.disk_bytes for step in left)
+    time, disk = span_words(sum(step.seconds for step in left)), sum(step.disk_bytes for step in left)
     if not disk:
         return say_many(
             "One step to do, about {time}. Enter carries it out.",
@@ -126,7 +124,7 @@ def summary(left: list[Step]) -> Words:
         "{count} steps to do, about {time} and {disk} of disk. Enter carries them out.",
         len(left),
         time=time,
-        disk=size(disk),
+        disk=size_words(disk),
     )
 
 
@@ -146,7 +144,7 @@ def step_entry(step: Step, evidence: Words | None) -> Entry:
         id=step.id,
         sign=Sign.WAITING if evidence is None else Sign.PASSED,
         title=str(step.title),
-        detail=str(evidence) if evidence is not None else about(step.seconds),
+        detail=str(evidence) if evidence is not None else str(span_words(step.seconds)),
         aside=_("root") if step.root and evidence is None else "",
         explanation=tuple(parts),
     )

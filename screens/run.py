@@ -15,9 +15,8 @@ from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.store import RunStore
 from kvmwizard.words import Words, _, say
 from screens.dialogs import Question, TextScreen
-from screens.log_tail import LogTail
 from screens.run_control import begin, go_on_quietly, stop
-from screens.run_watch import RunSight, RunWatch, step_entries, steps_ended, steps_gone_without
+from screens.run_watch import RunSight, RunWatch, log_end, step_entries, steps_ended, steps_gone_without
 from screens.state import WizardState
 from screens.undoing import UndoingPage
 from screens.widgets.entries import Entry
@@ -252,7 +251,7 @@ class RunPage(UndoingPage):
         selected = self.query_one(EntryList).selected
         for step_id in (selected.id if selected is not None else self._sight.log_step, self._sight.log_step):
             path = self._store.log_path(self._sight.state.run_id, step_id)
-            lines = tuple(("", text) for text in LogTail(path).lines())
+            lines = tuple(("", text) for text in log_end(path))
             if lines:
                 self.app.push_screen(TextScreen(_("The end of {path}", path=str(path)), lines, at_end=True))
                 return

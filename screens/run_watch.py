@@ -1,18 +1,22 @@
 """What is seen of a run: its state, how far the steps under way have come, and the end of the log."""
 
+from collections import deque
 from dataclasses import dataclass
+from pathlib import Path
 
 from kvmwizard.plan.model import Step
+from kvmwizard.run.log import LogFollower, tail
 from kvmwizard.run.model import RunState, RunStatus, StepProgress, StepState, StepStatus
 from kvmwizard.run.store import RunStore
 from kvmwizard.run.undo import last_changing_run
 from kvmwizard.words import _
-from screens.log_tail import LogTail
-from screens.measures import clock
 from screens.terminal import Signs
 from screens.widgets.entries import Entry, Part, Sign
 
 BAR_CELLS = 16
+KEPT_LINES = 200
+"""Of the end of a log, on the screen and a key away."""
+MINUTE = 60
 SETTLING_SECONDS = 2.0
 """Before that a step's own speed says little about the time left."""
 
@@ -44,7 +48,8 @@ class RunWatch:
     def __init__(self, store: RunStore, run_id: str) -> None:
         self.store = store
         self.run_id = run_id
-        self._tail: LogTail | None = None
+        self._log: LogFollower | None = None
+        self._lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._more_to_undo: bool | None = None
 
     def look(self) -> RunSight:
@@ -70,9 +75,24 @@ class RunWatch:
         if step_id is None:
             return ()
         path = self.store.log_path(self.run_id, step_id)
-        if self._tail is None or self._tail.path != path:
-            self._tail = LogTail(path)
-        return self._tail.lines()
+        if self._log is None or self._log.path != path:
+            self._log = LogFollower(path, at_end=True)
+            self._lines.clear()
+        try:
+            self._lines.extend(filter(str.strip, self._log.read()))
+        except OSError:
+            # The steps are shown without it.
+            return ()
+        unfinished = self._log.unfinished
+        return (*self._lines, unfinished) if unfinished.strip() else tuple(self._lines)
+
+
+def log_end(path: Path) -> tuple[str, ...]:
+    """The end of a step's log, as much as is kept in reach; nothing where it cannot be read."""
+    try:
+        return tuple(filter(str.strip, tail(path, KEPT_LINES)))
+    except OSError:
+        return ()
 
 
 def step_in_sight(state: RunState) -> str | None:
@@ -174,3 +194,12 @@ def step_explanation(step: Step, state: StepState, progress: StepProgress | None
     if step_sign(step, state) is not Sign.WARNED:
         return (found,)
     return (found, Part(_("Note"), _("The rest is good without this step, so the run went on.")))
+
+
+def clock(seconds: float) -> str:
+    """A duration as 0:31, or 1:02:03 from an hour on."""
+    whole = max(int(seconds), 0)
+    hours, minutes = divmod(whole // MINUTE, MINUTE)
+    if hours:
+        return f"{hours}:{minutes:02}:{whole % MINUTE:02}"
+    return f"{minutes}:{whole % MINUTE:02}"

@@ -38,12 +38,6 @@ class UndoingPage(Page):
         if refusal is not None:
             self.refused(refusal)
 
-    async def choose_run(self, run_id: str) -> None:
-        """Have the session name the run before anything is done for it."""
-        chosen = self.RunChosen(run_id)
-        self.app.post_message(chosen)
-        await chosen.saved.wait()
-
     def refused(self, words: Words) -> None:
         """Say why it cannot be done."""
         self.show_notice(str(words))

@@ -32,8 +32,8 @@ def run_command_line(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         complain(say("Interrupted."))
         return ExitCode.NOT_GOOD
-    except Exception:  # noqa: BLE001  -- the last resort: nobody shall see a traceback
-        _report_fault(options)
+    except Exception as error:  # noqa: BLE001  -- the last resort: nobody shall see a traceback
+        _report_fault(options, error)
         return ExitCode.NOT_GOOD
 
 
@@ -60,7 +60,7 @@ def _end_without_output(error: BaseException | None) -> int:
     return ExitCode.NOT_GOOD
 
 
-def _report_fault(options: Options) -> None:
+def _report_fault(options: Options, error: Exception) -> None:
     """Say that the fault is ours, and keep the details for a report."""
     from kvmwizard.commands.fault import keep_details  # noqa: PLC0415  -- hardly ever needed
 
@@ -70,4 +70,4 @@ def _report_fault(options: Options) -> None:
             "by itself; see it with: kvmwizard status"
         )
     )
-    complain(keep_details(options.state_dir))
+    complain(keep_details(options.state_dir, error))

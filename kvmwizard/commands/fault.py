@@ -11,9 +11,10 @@ from kvmwizard.paths import DirectoryRefused, private_directory, state_directory
 from kvmwizard.words import Words, say
 
 
-def keep_details(chosen: Path | None) -> Words:
-    """Write the exception being handled to a file in the state directory; the sentence that says where."""
-    lines = (f"kvmwizard {__version__}", f"Python {sys.version}", " ".join(sys.argv), traceback.format_exc())
+def keep_details(chosen: Path | None, error: BaseException) -> Words:
+    """Write the error to a file in the state directory; the sentence that says where."""
+    details = "".join(traceback.format_exception(error))
+    lines = (f"kvmwizard {__version__}", f"Python {sys.version}", " ".join(sys.argv), details)
     name = f"fault-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
     try:
         path = private_directory(state_directory(chosen)) / name

@@ -1,34 +1,37 @@
 """Reading a step's log while it grows: its tail, and what came since the last look."""
 
 import os
-from collections import deque
+import re
 from pathlib import Path
 
 TAIL_BYTES = 256 * 1024
 """How much of a log's end is read: the same cost for a thousand lines and for a million."""
+CONTROLS = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x1f\x7f]")
+"""The terminal's control sequences (ECMA-48, 5.4) and control characters."""
 
 
 def tail(path: Path, lines: int) -> tuple[str, ...]:
     """The last lines of a log; none where there is no log yet. Raises OSError."""
-    return LogFollower(path, lines).read()
+    return LogFollower(path, at_end=True).read_rest()[-lines:]
 
 
 class LogFollower:
     """Reads a growing file by whole lines; a file that is not there yet is empty so far."""
 
-    def __init__(self, path: Path, lines: int | None = None) -> None:
-        """Begin `lines` lines before the end, within the last `TAIL_BYTES`; None begins at the start."""
+    def __init__(self, path: Path, at_end: bool = False) -> None:
+        """Begin at the start, or with `at_end` in the last `TAIL_BYTES`."""
         self.path = path
-        self._lines = lines
+        self._at_end = at_end
         self._position = 0
         self._rest = b""
-        self._begun = False
+
+    @property
+    def unfinished(self) -> str:
+        """The last line as far as it was read, while it has no end; empty where every line has one."""
+        return as_shown(self._rest)
 
     def read(self) -> tuple[str, ...]:
-        """The lines that came since the last call. Raises OSError.
-
-        A last line without its end is held back, except at the first call.
-        """
+        """The whole lines that came since the last call. Raises OSError."""
         try:
             with self.path.open("rb") as file:
                 return self._read_from(file.fileno())
@@ -45,31 +48,18 @@ class LogFollower:
         size = os.fstat(descriptor).st_size
         if size < self._position:
             self._position, self._rest = 0, b""
-        skipped = self._skip_to_tail(size)
+        skips = self._at_end and self._position == 0 and size > TAIL_BYTES
+        if skips:
+            self._position = size - TAIL_BYTES
         content = self._rest + os.pread(descriptor, size - self._position, self._position)
         self._position = size
         *whole, self._rest = content.split(b"\n")
-        if skipped:
-            # The tail most likely begins in the middle of a line.
-            whole = whole[1:]
-        lines = [as_shown(line) for line in whole]
-        if self._begun or self._lines is None:
-            self._begun = True
-            return tuple(lines)
-        self._begun = True
-        if self._rest:
-            lines.append(as_shown(self._rest))
-            self._rest = b""
-        return tuple(deque(lines, maxlen=self._lines))
-
-    def _skip_to_tail(self, size: int) -> bool:
-        if self._begun or self._lines is None or size <= TAIL_BYTES:
-            return False
-        self._position = size - TAIL_BYTES
-        return True
+        # Where something is skipped, the first line most likely lacks its beginning.
+        return tuple(map(as_shown, whole[1:] if skips else whole))
 
 
 def as_shown(line: bytes) -> str:
     """A log line as text that cannot move the reader's cursor: what came after the last carriage return."""
     text = line.decode(errors="backslashreplace").rstrip("\r").rpartition("\r")[2]
-    return "".join(character if character.isprintable() else " " for character in text.expandtabs(8))
+    plain = CONTROLS.sub("", text.expandtabs(8))
+    return "".join(character if character.isprintable() else " " for character in plain)

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from kvmwizard.run.log import TAIL_BYTES, LogFollower, tail
+from kvmwizard.run.log import TAIL_BYTES, LogFollower, as_shown, tail
 
 
 def test_a_follower_gives_each_whole_line_once(tmp_path: Path) -> None:
@@ -13,6 +13,22 @@ def test_a_follower_gives_each_whole_line_once(tmp_path: Path) -> None:
         assert follower.read() == ()
         file.write(b"o\nthree\n")
         assert follower.read() == ("two", "three")
+
+
+def test_a_line_under_way_is_seen_before_it_has_an_end(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    follower = LogFollower(path, at_end=True)
+    assert (follower.read(), follower.unfinished) == ((), "")
+    path.write_text("one\ntw", encoding="ascii")
+    assert (follower.read(), follower.unfinished) == (("one",), "tw")
+    with path.open("a", encoding="ascii") as file:
+        file.write("o\nthree\n")
+    assert (follower.read(), follower.unfinished) == (("two", "three"), "")
+
+
+def test_a_log_steers_no_terminal() -> None:
+    assert as_shown(b"10%\r20%\r30%") == "30%"
+    assert as_shown(b"\x1b[31mred\x1b[0m\x07") == "red"
 
 
 def test_a_tail_is_the_last_lines_however_long_the_log(tmp_path: Path) -> None:

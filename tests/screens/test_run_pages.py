@@ -68,10 +68,10 @@ def add_run(state_directory: Path, events: Sequence[EventModel], plan: Plan = PL
 @pytest.mark.parametrize(
     ("steps", "said"),
     [
-        ((step("guest"),), "One step to do, about 30 s. Enter carries it out."),
+        ((step("guest"),), "One step to do, about 30 seconds. Enter carries it out."),
         (
-            (step("qemu", disk_bytes=5 << 20), step("guest")),
-            "2 steps to do, about 1 min and 5 MiB of disk. Enter carries them out.",
+            (step("qemu", disk_bytes=5_000_000), step("guest")),
+            "2 steps to do, about 60 seconds and 5 MB of disk. Enter carries them out.",
         ),
     ],
 )
