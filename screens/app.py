@@ -245,6 +245,13 @@ class WizardApp(App[int]):
         """Leave; everything answered is saved already."""
         self.exit(ExitCode.GOOD)
 
+    def action_command_palette(self) -> None:
+        """Textual's own list of what can be done, asking in the reader's language."""
+        from textual.command import CommandPalette  # noqa: PLC0415  -- not before the first frame
+
+        if not isinstance(self.screen, CommandPalette):
+            self.push_screen(CommandPalette(placeholder=_("Search for what to do…"), id="--command-palette"))
+
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Everything that has a key has an entry in the command palette."""
         for active in shown_bindings(screen):

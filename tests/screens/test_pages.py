@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from textual.widgets import Input
+
 from kvmwizard.answers import AccessAnswer, Answers, DistributionKernel, KeepKernel, LocalQemu
 from kvmwizard.checks.judge import judge
 from kvmwizard.host.facts import Facts
@@ -220,6 +222,17 @@ async def test_every_key_shown_is_in_the_command_palette(state_directory: Path) 
     async with walking(at(state_directory, "hardware")) as walk:
         titles = {command.title for command in walk.app.get_system_commands(walk.app.screen)}
         assert {"Check again", "Next", "Back", "Help", "Quit"} <= titles
+
+
+async def test_the_command_palette_asks_in_our_words(state_directory: Path) -> None:
+    async with walking(at(state_directory, "hardware")) as walk:
+        for _ in range(2):
+            await walk.pilot.press("ctrl+p")
+            await walk.pilot.pause()
+            assert walk.app.screen.query_one(Input).placeholder == "Search for what to do…"
+        await walk.pilot.press("escape")
+        await walk.pilot.pause()
+        assert walk.page.is_current
 
 
 async def test_a_click_on_a_key_is_that_key(state_directory: Path) -> None:
