@@ -206,7 +206,7 @@ class WizardApp(App[int]):
     async def open_page(self, entry: PageEntry) -> None:
         """Save where one is, and show the page."""
         self.state.notice = None
-        self.state.parting = None
+        self.state.parting, self.state.guest_command = None, ""
         await self.save(self.state.with_page(entry.name))
         self.switch_screen(self._page(entry))
 

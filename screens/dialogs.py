@@ -32,15 +32,18 @@ class Question(ModalScreen[bool]):
         Binding("escape,left", "no", _("Back"), key_display="left"),
     ]
 
-    def __init__(self, question: str, no: str, yes: str) -> None:
+    def __init__(self, question: str, no: str, yes: str, details: tuple[str, ...] = ()) -> None:
         super().__init__()
         self._question = question
+        self._details = details
         self._answers = (Entry("no", Sign.NONE, no), Entry("yes", Sign.NONE, yes))
 
     def compose(self) -> ComposeResult:
         """The question, its two answers, the keys."""
         with Vertical(classes="dialog"):
             yield Notice(id="question")
+            if self._details:
+                yield TextLines(tuple(("-", detail) for detail in self._details), at_end=False)
             yield EntryList(id="answers")
             yield KeyLine()
 
@@ -105,6 +108,10 @@ class TextLines(ScrollView, can_focus=True):
         self.refresh()
         if self._at_end:
             self.scroll_end(animate=False)
+
+    def get_content_height(self, _container: Size, _viewport: Size, _width: int) -> int:
+        """As high as there are paragraphs, where the stylesheet says `auto`."""
+        return len(self._paragraphs)
 
     def render_line(self, y: int) -> Strip:
         """Textual asks for a line."""

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widget import Widget
 
-from kvmwizard.run.model import RunStatus
+from kvmwizard.run.model import RunState, RunStatus
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.store import RunStore
 from kvmwizard.words import Words, _, say
@@ -72,6 +72,8 @@ class RunPage(UndoingPage):
         self._problem: Words | None = None
         self._busy = False
         self._tried_quietly = False
+        self._stopping = False
+        """Agreed to, and not there yet: a package manager is not cut off in the middle."""
         self._shown_step: str | None = None
 
     def body(self) -> Iterable[Widget]:
@@ -113,7 +115,8 @@ class RunPage(UndoingPage):
             self.refresh_bindings()
         if stands_anew:
             self._problem = None
-            self.state.parting = parting(event.sight.state.status)
+            self._stopping = False
+            self.state.parting, self.state.guest_command = parting(event.sight.state), ""
         self._follow()
         if stands_anew and event.sight.state.status is RunStatus.INTERRUPTED and not self._tried_quietly:
             self._tried_quietly = True
@@ -142,6 +145,8 @@ class RunPage(UndoingPage):
             return str(self._problem)
         if self._sight is None:
             return _("Looking at the run …")
+        if self._stopping and self._status is RunStatus.RUNNING:
+            return _("Stopping. What must not be cut off in the middle, such as dpkg, is brought to its end.")
         return str(standing(self._sight))
 
     @property
@@ -232,6 +237,7 @@ class RunPage(UndoingPage):
         run_id = self.state.session.run_id
         if agreed and run_id is not None:
             self._problem = await stop(self._store, run_id)
+            self._stopping = self._problem is None
             self.state_changed()
 
     def refused(self, words: Words) -> None:
@@ -257,13 +263,15 @@ class RunPage(UndoingPage):
                 return
 
 
-def parting(status: RunStatus) -> Words:
+def parting(state: RunState) -> Words:
     """What whoever leaves the page is told of the run."""
-    if status is RunStatus.RUNNING:
+    if state.status is RunStatus.RUNNING:
         return say(
             "The run goes on by itself. To watch it: kvmwizard. To see how it stands: kvmwizard status"
         )
-    if status is RunStatus.DONE:
+    if state.status is RunStatus.DONE and state.plan.purpose == "undo":
+        return say("Everything that could be taken back is taken back.")
+    if state.status is RunStatus.DONE:
         return say("Every step is done. To prove that guests run: kvmwizard verify")
     return say("The run is not finished. To go on with it, or to undo it: kvmwizard")
 
@@ -277,7 +285,7 @@ def standing(sight: RunSight) -> Words:
         return say("The run was agreed to, but has not begun. Press Enter to begin.")
     if state.status is RunStatus.RUNNING:
         return say(
-            "{ended} of {total} steps are done. Closing the wizard does not stop the run.",
+            "{ended} of {total} steps done. Closing the wizard does not stop the run.",
             ended=steps_ended(state),
             total=len(state.steps),
         )

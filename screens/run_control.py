@@ -6,10 +6,11 @@ import termios
 
 from textual.app import App
 
+from kvmwizard.plan.model import Plan
 from kvmwizard.run.launch import open_root_helper, root_helper_needed, start_runner, stop_run
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.store import RunStore
-from kvmwizard.run.undo import create_undo_run, last_changing_run
+from kvmwizard.run.undo import last_changing_run, undo_plan
 from kvmwizard.words import Words, _, say
 
 
@@ -46,20 +47,20 @@ async def stop(store: RunStore, run_id: str) -> Words | None:
     return None
 
 
-async def undo_run(store: RunStore) -> str | Words:
-    """Make the run that takes back what the last one changed: its id, or the refusal."""
+async def plan_undo(store: RunStore) -> Plan | Words:
+    """What takes back what the last run changed, or the refusal."""
     try:
-        return await asyncio.to_thread(_make_undo_run, store)
+        return await asyncio.to_thread(_plan_undo, store)
     except RunRefused as refusal:
         return refusal.words
 
 
-def _make_undo_run(store: RunStore) -> str | Words:
+def _plan_undo(store: RunStore) -> Plan | Words:
     # The run in sight need not be it: begun again after a stop, it may have found all done by the first.
     changing = last_changing_run(store)
     if changing is None:
         return say("There is nothing to take back: no run has changed anything that still stands.")
-    return create_undo_run(store, changing)
+    return undo_plan(store, changing)
 
 
 def _become_root(app: App[int], store: RunStore, run_id: str) -> Words | None:

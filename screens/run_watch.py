@@ -185,7 +185,7 @@ def step_explanation(step: Step, state: StepState, progress: StepProgress | None
     if progress is not None:
         return (Part(_("Now"), str(progress.words)),)
     if state.status is StepStatus.RUNNING:
-        return (Part(_("Now"), _("It has begun, and has not yet said how far it is.")),)
+        return (Part(_("Now"), _("It is under way; what it prints is below.")),)
     if state.status is StepStatus.WAITING:
         return (Part(_("Next"), _("It waits for the steps before it.")),)
     if state.words is None:

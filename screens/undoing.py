@@ -1,10 +1,15 @@
 """Pages from which everything can be taken back: asked first, then a run of its own."""
 
+import asyncio
+from functools import partial
+
+from kvmwizard.plan.model import Plan
+from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.store import RunStore
-from kvmwizard.words import Words, _
+from kvmwizard.words import Words, _, say_many
 from screens.dialogs import Question
 from screens.page import Page
-from screens.run_control import begin, undo_run
+from screens.run_control import begin, plan_undo
 
 
 class UndoingPage(Page):
@@ -12,31 +17,43 @@ class UndoingPage(Page):
 
     def action_undo(self) -> None:
         """Take everything back, if that is really wanted."""
+        self.run_worker(self._ask(), group="undo", exclusive=True)
+
+    async def _ask(self) -> None:
+        plan = await plan_undo(RunStore(self.state.state_directory))
+        if isinstance(plan, Words):
+            self.refused(plan)
+            return
         question = Question(
-            _(
-                "Take back what the run has changed? Packages it installed are removed, and files and "
-                "groups are as before."
+            str(
+                say_many(
+                    "Take back what the run has changed? One step does it:",
+                    "Take back what the run has changed? {count} steps do it:",
+                    len(plan.steps),
+                )
             ),
             no=_("No, leave it as it is"),
             yes=_("Yes, undo it"),
+            details=tuple(str(step.title) for step in plan.steps),
         )
-        self.app.push_screen(question, self._undo_was_answered)
+        self.app.push_screen(question, partial(self._undo_was_answered, plan))
 
-    def _undo_was_answered(self, agreed: bool | None) -> None:
+    def _undo_was_answered(self, plan: Plan, agreed: bool | None) -> None:
         if agreed:
-            self.run_worker(self._undo(), group="begin")
+            self.run_worker(self._undo(plan), group="begin")
 
-    async def _undo(self) -> None:
+    async def _undo(self, plan: Plan) -> None:
         store = RunStore(self.state.state_directory)
-        made = await undo_run(store)
-        if isinstance(made, Words):
-            self.refused(made)
+        try:
+            made = await asyncio.to_thread(store.create, plan)
+        except RunRefused as refusal:
+            self.refused(refusal.words)
             return
         await self.choose_run(made)
-        refusal = await begin(self.app, store, made)
+        refused = await begin(self.app, store, made)
         self.undo_began()
-        if refusal is not None:
-            self.refused(refusal)
+        if refused is not None:
+            self.refused(refused)
 
     def refused(self, words: Words) -> None:
         """Say why it cannot be done."""

@@ -3,7 +3,7 @@
 import os
 
 from kvmwizard.plan.conditions import changes_between
-from kvmwizard.plan.model import Step
+from kvmwizard.plan.model import Plan, Step
 from kvmwizard.plan.undo import make_undo_plan
 from kvmwizard.run.model import RunStatus, StepState
 from kvmwizard.run.observe import observe
@@ -35,6 +35,15 @@ def create_undo_run(store: RunStore, run_id: str) -> str:
     """A new run that restores what the run's steps found; its id. It is yet to be started.
 
     Raises:
+        RunRefused: as for `undo_plan`.
+    """
+    return store.create(undo_plan(store, run_id))
+
+
+def undo_plan(store: RunStore, run_id: str) -> Plan:
+    """What restores what the run's steps found.
+
+    Raises:
         RunRefused: the run cannot be read or is still under way, or it changed nothing.
     """
     state = store.read(run_id)
@@ -49,7 +58,7 @@ def create_undo_run(store: RunStore, run_id: str) -> str:
     plan = make_undo_plan(state.plan, changed, os.uname().release)
     if not plan.steps:
         raise RunRefused(plan.notes[0])
-    return store.create(plan)
+    return plan
 
 
 def _changes(step: Step, state: StepState) -> tuple[str, ...]:

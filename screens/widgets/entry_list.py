@@ -96,6 +96,8 @@ class EntryList(ScrollView, can_focus=True):
         if grew:
             self.virtual_size = Size(0, len(entries))
             self.refresh(layout=True)
+            # The scroll bar that comes or goes with the layout takes a column of the lines, or frees it.
+            self.call_after_refresh(self._repaint)
         self._repaint()
         self._follow_cursor()
         after = self.selected

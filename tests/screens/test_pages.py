@@ -13,7 +13,7 @@ from kvmwizard.session import PageName, Session, SessionStore
 from screens.dialogs import TextScreen
 from screens.kernel_options import module_entry, nested_entry
 from screens.state import Offers
-from screens.widgets.entries import Sign
+from screens.widgets.entries import Entry, Sign
 from tests.facts_builder import ALICE, BOB, NOT_SHOWN, ROOT, make_facts, module_states
 from tests.screens.pilots import Walk, walking
 from tests.screens.test_walk import NO_QEMU, OWN_QEMU
@@ -268,3 +268,16 @@ async def test_where_nothing_can_be_switched_space_reads(state_directory: Path) 
         assert "Space Read all" in walk.text
         await walk.select("nested")
         assert "Space Switch" in walk.text
+
+
+async def test_a_scroll_bar_that_comes_with_more_lines_hides_no_letters(state_directory: Path) -> None:
+    async with walking(at(state_directory, "kernel"), size=(40, 10)) as walk:
+        rows = tuple(Entry(str(number), Sign.PASSED, "title", "detail", "end") for number in range(9))
+        walk.entries.show_entries(rows[:3])
+        await walk.pilot.pause()
+        assert walk.text.count("end") == 3
+        walk.entries.show_entries(rows)
+        await walk.pilot.pause()
+        shown = [line for line in walk.text.splitlines() if "title" in line]
+        assert shown
+        assert all(line.rstrip().endswith("end") for line in shown)

@@ -15,7 +15,7 @@ from kvmwizard.session import Session, SessionStore
 from kvmwizard.words import Words, say
 from screens.review import summary
 from screens.run import standing
-from screens.run_control import undo_run
+from screens.run_control import plan_undo
 from screens.run_watch import RunWatch, step_entries, step_in_sight
 from screens.terminal import UNICODE_SIGNS
 from screens.widgets.entries import Sign
@@ -102,20 +102,30 @@ def test_a_run_that_never_began_was_not_interrupted(state_directory: Path) -> No
 
 
 async def test_undo_takes_back_the_run_that_changed_something(state_directory: Path) -> None:
-    changed = add_run(state_directory, (*LISTS_FAILED, started("guest"), done("guest", CHANGE), END))
+    add_run(state_directory, (*LISTS_FAILED, started("guest"), done("guest", CHANGE), END))
     add_run(state_directory, (started("guest"), done("guest"), END))
-    store = RunStore(state_directory)
-    made = await undo_run(store)
-    assert not isinstance(made, Words)
-    plan = store.plan(made)
+    plan = await plan_undo(RunStore(state_directory))
+    assert not isinstance(plan, Words)
     assert plan.purpose == "undo"
-    assert [each.id for each in plan.steps] != []
-    assert changed != made
+    assert [str(each.title) for each in plan.steps] == ["Remove the group kvm"]
+
+
+async def test_undo_shows_what_it_will_do_and_asks_first(state_directory: Path) -> None:
+    run_id = add_run(state_directory, (started("guest"), done("guest", CHANGE), END))
+    async with walking(state_directory) as walk:
+        await walk.pilot.pause(0.6)
+        await walk.pilot.press("u")
+        await walk.pilot.pause(0.6)
+        assert "Remove the group kvm" in walk.text
+        assert "▸ No, leave it" in walk.text
+        await walk.pilot.press("enter")
+        await walk.pilot.pause()
+        assert RunStore(state_directory).runs() == (run_id,), "nothing is made before it is agreed to"
 
 
 async def test_where_nothing_was_changed_undo_says_so(state_directory: Path) -> None:
     add_run(state_directory, (started("guest"), done("guest"), END))
-    assert "nothing to take back" in str(await undo_run(RunStore(state_directory)))
+    assert "nothing to take back" in str(await plan_undo(RunStore(state_directory)))
 
 
 async def test_after_an_undo_the_run_before_can_be_taken_back_too(state_directory: Path) -> None:
