@@ -6,7 +6,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 PIP_INSTALL := $(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: run test test-slow test-wheel check bench words requirements clean
+.PHONY: run test test-slow test-wheel check bench words pictures requirements clean
 
 run: $(VENV)/installed-run
 	@$(VENV)/bin/kvmwizard $(ARGS)
@@ -41,6 +41,10 @@ bench: $(VENV)/installed-test
 # The template that translators start from.
 words: $(VENV)/installed-test
 	$(PYTHON) -m tests.words
+
+# The README's pictures, of the pages as they are.
+pictures: $(VENV)/installed-test
+	$(PYTHON) -m tests.pictures
 
 # uv writes one list for every platform and Python; the hashes hold whatever index serves the files.
 requirements:
