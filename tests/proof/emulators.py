@@ -1,5 +1,6 @@
 """Programs in QEMU's place, where no real QEMU does what a test needs: they replay what real ones printed."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -43,17 +44,13 @@ while request := connection.recv(65536):
 
 def shell_emulator(folder: Path, script: str) -> str:
     """A program in QEMU's place that does what the script says, whatever its arguments."""
-    return _program(folder, f"#!/bin/sh\n{script}\n")
+    path = folder / "qemu-system-x86_64"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return str(path)
 
 
 def qmp_emulator(folder: Path, answer: dict[str, object] | None) -> str:
     """A program in QEMU's place that answers `query-kvm` so; it hangs up on None."""
     server = QMP_SERVER.format(answer=answer, greeting=QMP_GREETING)
-    return _program(folder, f"#!{sys.executable} -IS\n{server}")
-
-
-def _program(folder: Path, text: str) -> str:
-    path = folder / "qemu-system-x86_64"
-    path.write_text(text)
-    path.chmod(0o755)
-    return str(path)
+    return shell_emulator(folder, f"exec {shlex.quote(sys.executable)} -ISc {shlex.quote(server)}")

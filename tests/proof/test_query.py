@@ -1,3 +1,4 @@
+import shlex
 import sys
 import threading
 from pathlib import Path
@@ -58,7 +59,7 @@ def test_a_qemu_that_ends_says_why(tmp_path: Path) -> None:
 
 
 def test_a_qemu_that_ends_while_it_is_asked_says_why(tmp_path: Path) -> None:
-    script = f"{sys.executable} -ISc \"{CONNECTS}\"; echo 'qemu: no more memory' >&2; exit 1"
+    script = f"{shlex.quote(sys.executable)} -ISc \"{CONNECTS}\"; echo 'qemu: no more memory' >&2; exit 1"
     level = query_with(shell_emulator(tmp_path, script))
     assert level.outcome is Outcome.FAIL
     assert level.found.english == "QEMU ended with status 1 and said: qemu: no more memory"
