@@ -272,7 +272,7 @@ def parting(state: RunState) -> Words:
     if state.status is RunStatus.DONE and state.plan.purpose == "undo":
         return say("Everything that could be taken back is taken back.")
     if state.status is RunStatus.DONE:
-        return say("Every step is done. To prove that guests run: kvmwizard verify")
+        return say("The run is done. To prove that guests run: kvmwizard verify")
     return say("The run is not finished. To go on with it, or to undo it: kvmwizard")
 
 

@@ -15,6 +15,9 @@ STEP_SIGNS = {
     StepStatus.FAILED: "✖",
 }
 
+WARNING_SIGN = "!"
+"""For a step that failed and that the rest is good without."""
+
 INDENT = "  "
 
 
@@ -34,7 +37,8 @@ def run_lines(state: RunState, width: int) -> Iterator[str]:
 
 def step_lines(step: Step, state: StepState, width: int) -> Iterator[str]:
     """One step with its id, and what is to be said of it."""
-    yield f"{STEP_SIGNS[state.status]} {step.title}  [{step.id}]"
+    went_on = state.status is StepStatus.FAILED and not step.required
+    yield f"{WARNING_SIGN if went_on else STEP_SIGNS[state.status]} {step.title}  [{step.id}]"
     if state.words is not None:
         for line in wrapped(str(state.words), width - len(INDENT)):
             yield INDENT + line

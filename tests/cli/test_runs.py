@@ -98,6 +98,13 @@ def test_a_failure_is_told_with_its_message(tmp_path: Path) -> None:
     assert "✖ Do second  [second]\n  The disk is full.\n" in kvmwizard(tmp_path, "status").stdout
 
 
+def test_a_failure_that_the_rest_is_good_without_is_a_warning(tmp_path: Path) -> None:
+    optional = PLAN.steps[1].model_copy(update={"required": False})
+    plan = PLAN.model_copy(update={"steps": (PLAN.steps[0], optional)})
+    add_run(tmp_path, (*BEGUN, FAILED, RunEnded(time=5.0, good=True)), plan)
+    assert "! Do second  [second]\n  The disk is full.\n" in kvmwizard(tmp_path, "status").stdout
+
+
 def test_advice_for_an_undo_is_undo(tmp_path: Path) -> None:
     add_run(tmp_path, (*BEGUN, RunStopped(time=5.0)), UNDO)
     assert "To go on: kvmwizard undo" in kvmwizard(tmp_path, "status").stdout
