@@ -15,6 +15,9 @@ from kvmwizard.proof.json import proof_report
 from kvmwizard.proof.model import Proof
 from kvmwizard.proof.prove import prove
 from kvmwizard.proof.text import proof_as_text
+from kvmwizard.run.model import RunStatus
+from kvmwizard.run.refused import RunRefused
+from kvmwizard.session import Session
 from kvmwizard.words import Words
 
 
@@ -23,9 +26,14 @@ def run(options: Options) -> ExitCode:
     facts = read_machine()
     if options.user is not None:
         require_user(options.user, facts)
-    answers = State.of(options).session().answers
-    user = options.user or proved_user(answers, facts)
-    proof = prove(options.qemu or chosen_qemu(facts, answers), user, Progress().tell)
+    state = State.of(options)
+    session = state.session()
+    proof = prove(
+        options.qemu or chosen_qemu(facts, session.answers),
+        options.user or proved_user(session.answers, facts),
+        Progress().tell,
+        expected_kernel=installed_kernel(state, session),
+    )
     if options.json:
         show_json(proof_report(proof))
     else:
@@ -38,6 +46,17 @@ def proved_user(answers: Answers, facts: Facts) -> str | None:
     if facts.users.caller == "root" and answers.access is not None:
         return answers.access.user
     return facts.users.person
+
+
+def installed_kernel(state: State, session: Session) -> str | None:
+    """The release of the kernel that the last run installed; None where it installed none."""
+    if session.run_id is None:
+        return None
+    try:
+        run = state.runs.read(session.run_id)
+    except RunRefused:
+        return None
+    return run.plan.kernel_release if run.status is RunStatus.DONE else None
 
 
 def show_proof(proof: Proof) -> None:

@@ -57,6 +57,9 @@ def test_a_new_kernel_is_installed_told_to_need_a_restart_and_taken_back(
     assert code == 0
     assert "Already so: installed: linux-image" in output
 
+    _, output, _ = kvmwizard(machine, ["verify"])
+    assert f"{release} runs after a restart" in " ".join(output.split())
+
     undo = Terminal.open(machine, [KVMWIZARD, "undo", "--yes"])
     assert undo.wait_for_end(INSTALLING_SECONDS) == 0
     assert kernels_of(machine) == before
