@@ -67,7 +67,7 @@ def test_a_wrong_password_three_times_changes_nothing_and_can_be_tried_again(
     terminal.wait_for("password for alice")
     give(terminal, ALICE_PASSWORD)
     wait_for_page(terminal, "Run")
-    terminal.wait_for("steps are done")
+    terminal.wait_for("steps done.")
 
 
 def test_who_may_not_use_sudo_is_told_so(program_machine: ThrowawayMachine) -> None:
