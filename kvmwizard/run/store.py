@@ -30,7 +30,7 @@ from kvmwizard.paths import (
 from kvmwizard.plan.model import Plan, canonical_json, plan_digest
 from kvmwizard.run.journal import JournalReading, create_journal, read_journal
 from kvmwizard.run.liveness import boot_id, living_runner, lock_record
-from kvmwizard.run.model import Event, RunBegan, RunnerStarted, RunState, StepProgress
+from kvmwizard.run.model import Event, RunBegan, RunnerStarted, RunState, RunStatus, StepProgress
 from kvmwizard.run.progress import last_progress
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.replay import replay
@@ -51,10 +51,12 @@ class RunStore:
     def create(self, plan: Plan) -> str:
         """A new run of this plan, there even after a power cut; its id.
 
-        Raises RunRefused where it cannot be kept, and for a plan that is only to be looked at.
+        Raises RunRefused where it cannot be kept, while another run is under way, and for a plan
+        that is only to be looked at.
         """
         if plan.only_shown is not None:
             raise RunRefused(plan.only_shown)
+        self._refuse_beside_another()
         made = dt.datetime.now(dt.UTC)
         run_id = f"{made:%Y%m%d-%H%M%S}-{made.microsecond:05x}{secrets.randbelow(0x1000):03x}"
         directory = self._runs / run_id
@@ -132,6 +134,21 @@ class RunStore:
         progress, log = self.progress_path(run_id, step_id), self.log_path(run_id, step_id)
         with _refusing(log):
             return last_progress(self.plan(run_id).step(step_id), progress, log)
+
+    def _refuse_beside_another(self) -> None:
+        """Two runs would change the same machine at once; the session may have lost sight of the first."""
+        for run_id in self.runs():
+            directory = self._runs / run_id
+            with _refusing(directory):
+                alive = living_runner(directory) is not None
+            if alive and self.read(run_id).status is RunStatus.RUNNING:
+                raise RunRefused(
+                    say(
+                        "The run {run} is still under way. Follow it with kvmwizard log --follow, or stop it "
+                        "with kvmwizard apply --stop; then begin a new one.",
+                        run=run_id,
+                    )
+                )
 
     def _known_step(self, run_id: str, step_id: str) -> str:
         steps = [step.id for step in self.plan(run_id).steps]

@@ -243,6 +243,16 @@ def test_many_may_start_and_watch_one_run_and_one_runner_does_it(store: RunStore
     assert starts(first) == 1
 
 
+def test_no_second_run_begins_beside_one_that_is_under_way(store: RunStore, tmp_path: Path) -> None:
+    first, second = files(tmp_path, "first", "second")
+    run_id = store.create(plan_of(removing_step(first, script="sleep 2")))
+    start_runner(store, run_id)
+    with pytest.raises(RunRefused, match=run_id):
+        store.create(plan_of(removing_step(second)))
+    assert wait_for_end(store, run_id).status is RunStatus.DONE
+    assert carry_out(store, plan_of(removing_step(second)))[1].status is RunStatus.DONE
+
+
 def test_a_torn_journal_is_told_of_and_gone_on_from(store: RunStore, tmp_path: Path) -> None:
     (first,) = files(tmp_path, "first")
     run_id = store.create(plan_of(removing_step(first)))
