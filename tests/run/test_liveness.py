@@ -61,8 +61,9 @@ def test_a_process_that_got_the_number_later_or_another_boot_is_not_alive(tmp_pa
 
 
 def test_a_zombie_is_not_alive() -> None:
-    process = subprocess.Popen(["/bin/sleep", "0"])
+    process = subprocess.Popen(["/bin/sleep", "600"])
     started = process_start(process.pid)
+    process.kill()
     deadline = time.monotonic() + 10
     while process_start(process.pid) is not None and time.monotonic() < deadline:
         time.sleep(0.01)
