@@ -15,7 +15,7 @@ test: $(VENV)/installed-test
 	$(PYTHON) -m pytest -n auto -m "not slow" $(ARGS)
 
 test-slow: $(VENV)/installed-test
-	$(PYTHON) -m pytest -m slow $(ARGS)
+	$(PYTHON) -m pytest -n 2 -m slow $(ARGS)
 
 # What users install is the wheel: the tests run against it, away from the checkout.
 test-wheel: $(VENV)/installed-test
