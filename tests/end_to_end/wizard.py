@@ -95,8 +95,8 @@ def wait_for_proof(terminal: Terminal) -> str:
 
 
 def is_settled(screen: str) -> bool:
-    """Whether the page waits for the person and not for the machine."""
-    return "Reading this machine" not in screen
+    """Whether the page waits for the person and not for the machine: before that, it has no lines."""
+    return "Reading this machine" not in screen and selected_line(screen) != ""
 
 
 def selected_line(screen: str) -> str:
