@@ -1,6 +1,7 @@
 """The command line's beginning, which imports next to nothing: see `kvmwizard.commands`."""
 
 import gc
+import os
 import sys
 from collections.abc import Sequence
 
@@ -20,6 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # What is imported stays to the end, so looking through it for garbage again and again is in vain:
     # a tenth of a start. `run_command_line` turns the collector on again.
     gc.disable()
+    # We use no plugins of pydantic's; looking for some reads the description of every package.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
         from kvmwizard.commands.entry import run_command_line  # noqa: PLC0415  -- costs a tenth of a second
 

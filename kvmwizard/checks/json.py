@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 
-from pydantic import JsonValue
-
 from kvmwizard.checks.judge import is_ready
 from kvmwizard.checks.results import CheckResult
 from kvmwizard.host.facts import Facts
 
 
-def check_report(results: Sequence[CheckResult], facts: Facts) -> dict[str, JsonValue]:
+def check_report(results: Sequence[CheckResult], facts: Facts) -> dict[str, object]:
     """`ready`, `checks` and `facts`, ready for `json.dumps`."""
     return {
         "ready": is_ready(results),
@@ -18,7 +16,7 @@ def check_report(results: Sequence[CheckResult], facts: Facts) -> dict[str, Json
     }
 
 
-def check_as_json(result: CheckResult) -> dict[str, JsonValue]:
+def check_as_json(result: CheckResult) -> dict[str, object]:
     """One check; `remedy`, `cause` and `mend` are null where there is none."""
     return {
         "id": result.id,
