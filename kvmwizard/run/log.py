@@ -1,7 +1,9 @@
 """Reading a step's log while it grows: its tail, and what came since the last look."""
 
+import errno
 import os
 import re
+import stat
 from pathlib import Path
 
 TAIL_BYTES = 256 * 1024
@@ -31,12 +33,19 @@ class LogFollower:
         return as_shown(self._rest)
 
     def read(self) -> tuple[str, ...]:
-        """The whole lines that came since the last call. Raises OSError."""
+        """The whole lines that came since the last call; none of what is no plain file. Raises OSError."""
+        # Not blocking, since a FIFO in the file's place would be waited for.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
-            with self.path.open("rb") as file:
-                return self._read_from(file.fileno())
-        except FileNotFoundError:
-            return ()
+            descriptor = os.open(self.path, flags)
+        except OSError as error:
+            if error.errno in {errno.ENOENT, errno.ELOOP}:
+                return ()
+            raise
+        try:
+            return self._read_from(descriptor) if stat.S_ISREG(os.fstat(descriptor).st_mode) else ()
+        finally:
+            os.close(descriptor)
 
     def read_rest(self) -> tuple[str, ...]:
         """What is left of a log that grows no more: a last line without its end too. Raises OSError."""

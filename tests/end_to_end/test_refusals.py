@@ -98,6 +98,7 @@ def test_apts_lock_held_is_said_and_waited_for(program_machine: ThrowawayMachine
     assert machine.run(["dpkg", "-s", "qemu-system-x86"]).returncode == 0
 
 
+@pytest.mark.slow
 def test_without_a_network_the_run_fails_with_the_cause(program_base: Layer) -> None:
     with ThrowawayMachine.start(program_base.stack, network=False) as machine:
         machine.do(["sh", "-c", "rm -f /var/cache/apt/archives/*.deb"])

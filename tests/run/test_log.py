@@ -1,4 +1,8 @@
+import os
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from kvmwizard.run.log import TAIL_BYTES, LogFollower, as_shown, tail
 
@@ -60,3 +64,13 @@ def test_a_log_that_was_begun_anew_is_read_from_its_start(tmp_path: Path) -> Non
     follower.read()
     path.write_bytes(b"new\n")
     assert follower.read() == ("new",)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/etc/passwd")])
+def test_what_is_no_plain_file_is_an_empty_log_and_not_waited_for(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "log"
+    make(path)
+    assert tail(path, 5) == ()
