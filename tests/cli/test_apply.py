@@ -99,7 +99,7 @@ def test_programs_get_json_lines_and_another_terminal_the_log(program_machine: T
     assert apply.stdout is not None
     plan = json.loads(apply.stdout.readline())
     deadline = time.monotonic() + 30
-    while kvmwizard(program_machine, ["log", "packages.install"])[0] != 0:
+    while not kvmwizard(program_machine, ["log", "packages.install"])[1]:
         assert time.monotonic() < deadline
         time.sleep(0.2)
     code, log, _ = kvmwizard(
