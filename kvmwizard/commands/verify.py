@@ -50,10 +50,11 @@ def proved_user(answers: Answers, facts: Facts) -> str | None:
 
 def installed_kernel(state: State, session: Session) -> str | None:
     """The release of the kernel that the last run installed; None where it installed none."""
-    if session.run_id is None:
+    run_id = state.current_run(session)
+    if run_id is None:
         return None
     try:
-        run = state.runs.read(session.run_id)
+        run = state.runs.read(run_id)
     except RunRefused:
         return None
     return run.plan.kernel_release if run.status is RunStatus.DONE else None
