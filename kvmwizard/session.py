@@ -32,19 +32,24 @@ from kvmwizard.paths import (
 from kvmwizard.refusal import Refusal
 from kvmwizard.words import Words, say
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 LARGEST_SESSION_BYTES = 4 * 1024 * 1024
 RUN_ID = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$"
 
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
-"""From each older schema to the one after it; the first schema has none before it."""
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    # The second schema has more kinds of answers; those of the first are among them.
+    1: lambda document: {**document, "schema_version": 2},
+}
+"""From each older schema to the one after it."""
 
 PageName = Literal[
     "welcome",
     "hardware",
     "kernel",
+    "kernel_build",
     "kernel_options",
     "qemu",
+    "qemu_build",
     "qemu_options",
     "access",
     "review",
@@ -58,7 +63,7 @@ class Session(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     answers: Answers = Answers()
     page: PageName = "welcome"
     run_id: Annotated[str, Field(pattern=RUN_ID)] | None = None

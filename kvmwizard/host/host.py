@@ -21,6 +21,7 @@ from kvmwizard.host.recording import (
     parse_commands,
     parse_machine,
 )
+from kvmwizard.job import FIXED_ENVIRONMENT
 from kvmwizard.words import say
 
 LARGEST_FILE = 64 * 1024 * 1024
@@ -297,7 +298,7 @@ def _finish(
 
 def command_environment() -> dict[str, str]:
     """A fixed search path and the C locale, so that output can be parsed anywhere."""
-    return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+    return dict(FIXED_ENVIRONMENT)
 
 
 def absent_or_unknown(error: OSError | ValueError, path: str) -> Unknown | None:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from kvmwizard.plan.model import PlanModel
+from kvmwizard.plan.base import PlanModel
 
 
 class PackagesAdded(PlanModel):

@@ -10,6 +10,8 @@ from typing import Any
 
 from kvmwizard.packages.managers import MANAGERS
 from kvmwizard.plan import changes, model
+from kvmwizard.plan.base import PlanModel
+from kvmwizard.plan.build_model import ProductMade
 from kvmwizard.plan.observed import (
     ObservedDevice,
     ObservedDeviceAccess,
@@ -20,6 +22,7 @@ from kvmwizard.plan.observed import (
     ObservedMembership,
     ObservedModule,
     ObservedPackages,
+    ObservedProduct,
 )
 from kvmwizard.words import Words, say, say_many
 
@@ -255,11 +258,28 @@ def _guest_evidence(condition: model.GuestRanAs, observed: ObservedGuest) -> Wor
     return say("only running a guest as {user} can show it", user=condition.user)
 
 
+# What is built
+
+
+def _product_holds(condition: ProductMade, observed: ObservedProduct) -> bool:
+    return observed.whole and observed.identity == condition.identity
+
+
+def _product_evidence(condition: ProductMade, observed: ObservedProduct) -> Words:
+    if observed.identity is None:
+        return say("not made yet: {path} does not exist", path=condition.path)
+    if observed.identity != condition.identity:
+        return say("made for other choices, as {path} says", path=condition.path)
+    if not observed.whole:
+        return say("files that {path} lists are missing", path=condition.path)
+    return say("made already, as {path} says", path=condition.path)
+
+
 @dataclass(frozen=True)
 class _Kind:
     """How one kind of condition is judged. Any: each entry's functions take its own types."""
 
-    observed: type[model.PlanModel]
+    observed: type[PlanModel]
     holds: Callable[[Any, Any], bool]
     evidence: Callable[[Any, Any], Words]
     changes: Callable[[Any, Any, Any], "tuple[changes.Change, ...]"] = lambda *_: ()
@@ -312,5 +332,6 @@ _KINDS: dict[str, _Kind] = {
     "device-acl-without": _Kind(
         ObservedDeviceAccess, lambda _, observed: observed.entry is None, _access_evidence
     ),
+    "product-made": _Kind(ObservedProduct, _product_holds, _product_evidence),
     "guest-ran-as": _Kind(ObservedGuest, lambda _, observed: observed.ran, _guest_evidence),
 }

@@ -48,7 +48,8 @@ def make_plan(facts: Facts, answers: Answers) -> Plan:
 
 
 def _pages(answers: Answers) -> tuple[object, ...]:
-    return tuple(getattr(answers, name) for name in Answers.model_fields)
+    """What every way asks; the pages about builds and mirrors apply to some alone."""
+    return (answers.welcome, answers.kernel, answers.kernel_options, answers.qemu, answers.qemu_options)
 
 
 def _with_needs_that_are_there(steps: tuple[Step, ...]) -> tuple[Step, ...]:

@@ -8,16 +8,30 @@ import hashlib
 import json
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from kvmwizard.plan.base import PlanModel
+from kvmwizard.plan.build_model import (
+    BootKernel,
+    BootsNext,
+    CompileKernel,
+    CompileQemu,
+    ConfigureKernel,
+    ConfigureQemu,
+    DownloadSource,
+    FetchTag,
+    InstallTree,
+    ProductMade,
+    RemoveTree,
+    SetNextBoot,
+    StageKernel,
+    StageQemu,
+    TreeAbsent,
+    TreeInstalled,
+    UnpackPackages,
+    UnpackSource,
+)
 from kvmwizard.words import Words
-
-
-class PlanModel(BaseModel):
-    """The base of everything in a plan: frozen and closed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
 
 # Conditions: how the world shall be. A step whose conditions all hold is skipped
 # with the evidence; what stood before a step is what its undo restores.
@@ -178,7 +192,11 @@ Condition = Annotated[
     | DeviceGroup
     | DeviceAclGrants
     | DeviceAclWithout
-    | GuestRanAs,
+    | GuestRanAs
+    | ProductMade
+    | TreeInstalled
+    | TreeAbsent
+    | BootsNext,
     Field(discriminator="kind"),
 ]
 
@@ -266,7 +284,21 @@ Action = Annotated[
     | SetDeviceGroup
     | GrantDeviceAcl
     | RevokeDeviceAcl
-    | RunGuestAs,
+    | RunGuestAs
+    | DownloadSource
+    | UnpackSource
+    | FetchTag
+    | ConfigureKernel
+    | CompileKernel
+    | BootKernel
+    | StageKernel
+    | UnpackPackages
+    | ConfigureQemu
+    | CompileQemu
+    | StageQemu
+    | InstallTree
+    | RemoveTree
+    | SetNextBoot,
     Field(discriminator="kind"),
 ]
 
@@ -303,6 +335,13 @@ class Plan(PlanModel):
     purpose: Literal["setup", "undo"] = "setup"
     user: str
     """Whom the host is for."""
+    builder: str | None = None
+    """Who builds, where root runs the wizard: a user's name, or a number that no user has.
+
+    None: whoever runs the wizard. Nothing is ever unpacked or built as root.
+    """
+    build_folder: str | None = None
+    """Where sources are kept and built, mode 0700 and the builder's own; None where nothing is built."""
     qemu: str | None
     """The path of the emulator the proof will use, where it is known or foreseen."""
     kernel_release: str | None = None

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from kvmwizard.plan.model import PlanModel
+from kvmwizard.plan.base import PlanModel
 
 
 class ObservedLists(PlanModel):
@@ -80,3 +80,33 @@ class ObservedGuest(PlanModel):
 
     ran: bool = False
     """True only when the step's own action has just succeeded."""
+
+
+class ObservedProduct(PlanModel):
+    """Of a stamp, for `product-made`."""
+
+    identity: str | None = None
+    """None where there is no stamp."""
+    whole: bool = False
+
+
+class ObservedTree(PlanModel):
+    """Of root's list of what it installed, for `tree-installed` and `tree-absent`."""
+
+    identity: str | None = None
+    """None where there is no list."""
+    whole: bool = False
+    """Every file on the list is there, of the size it had."""
+    files: int = 0
+    package: bool = False
+    """The package manager owns it."""
+
+
+class ObservedBoot(PlanModel):
+    """Of the boot loader's choice, for `boots-next`."""
+
+    next_release: str | None = None
+    """None where no kernel is named for the next start alone."""
+    running_release: str
+    default_release: str | None = None
+    """What it starts otherwise, where it says so."""

@@ -117,6 +117,8 @@ def failure_words(step: Step, outcome: Outcome, log: Sequence[str], found: Words
         log: the last lines of its log.
         found: what is there instead of what shall be; None where that was not looked at.
     """
+    if outcome.words is not None:
+        return outcome.words
     attempt = last_attempt(log)
     text = "\n".join(attempt)
     if outcome.code is not None and outcome.code not in ("killed", "command"):

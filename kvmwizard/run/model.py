@@ -148,6 +148,12 @@ class StepProgress(BaseModel):
     """From 0 to 1; None where nobody can say."""
     words: Words
     """What is going on, or what is being waited for."""
+    done: float | None = None
+    total: float | None = None
+    unit: Literal["", "bytes", "steps"] = ""
+    """Of `done` and `total`."""
+    seconds_left: float | None = None
+    """From the rate of the last minute; None where nobody can say."""
 
 
 class RunStatus(StrEnum):

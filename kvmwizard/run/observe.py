@@ -18,6 +18,8 @@ from kvmwizard.host.modules import MODULES, ModuleState, read_modules
 from kvmwizard.host.reading import CommandOutput
 from kvmwizard.packages.managers import MANAGERS
 from kvmwizard.plan import model
+from kvmwizard.plan.base import PlanModel
+from kvmwizard.plan.build_model import ProductMade
 from kvmwizard.plan.conditions import evidence, holds, missing_packages
 from kvmwizard.plan.observed import (
     ObservedDevice,
@@ -29,7 +31,9 @@ from kvmwizard.plan.observed import (
     ObservedMembership,
     ObservedModule,
     ObservedPackages,
+    ObservedProduct,
 )
+from kvmwizard.product import read_stamp
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.words import Words, say, say_many
 
@@ -211,11 +215,21 @@ def _may_anyway(path: str, node: DeviceNode, user: int) -> bool:
     return os.geteuid() == user and os.access(path, os.R_OK | os.W_OK, effective_ids=True)
 
 
+def _product(condition: ProductMade) -> ObservedProduct:
+    try:
+        stamp = read_stamp(Path(condition.path))
+    except OSError as error:
+        raise RunRefused(_cannot_look(condition.path, error.strerror or str(error))) from error
+    if stamp is None:
+        return ObservedProduct()
+    return ObservedProduct(identity=stamp.identity, whole=stamp.whole)
+
+
 def _cannot_look(path: str, error: str) -> Words:
     return say("{path} cannot be looked at: {error}. Mend that, then retry.", path=path, error=error)
 
 
-_LOOK: dict[str, Callable[[Any], model.PlanModel]] = {
+_LOOK: dict[str, Callable[[Any], PlanModel]] = {
     "package-lists-fresh": _lists,
     "packages-installed": _packages,
     "packages-absent": _packages,
@@ -231,6 +245,7 @@ _LOOK: dict[str, Callable[[Any], model.PlanModel]] = {
     "device-group": _device,
     "device-acl-grants": _device_access,
     "device-acl-without": _device_access,
+    "product-made": _product,
     "guest-ran-as": lambda _: ObservedGuest(ran=False),
 }
 """Any: each function takes the conditions of its own kinds."""

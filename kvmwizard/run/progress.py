@@ -1,4 +1,4 @@
-"""How far a step has come, from what its package manager says."""
+"""How far a step has come, from what its package manager or its worker says."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ from kvmwizard.packages.protocol import PackageManager
 from kvmwizard.plan.model import PackageListsFresh, PackagesAbsent, PackagesInstalled, Step
 from kvmwizard.run.log import tail
 from kvmwizard.run.model import StepProgress
+from kvmwizard.run.workers import last_told
 from kvmwizard.words import say
 
 LOOK_BACK_LINES = 50
@@ -14,7 +15,9 @@ LOOK_BACK_LINES = 50
 
 
 def last_progress(step: Step, progress: Path, log: Path) -> StepProgress | None:
-    """What the package manager said last; None where the step has none, or it is silent. Raises OSError."""
+    """What the package manager or the worker said last; None where it is silent. Raises OSError."""
+    if not step.root:
+        return last_told(progress)
     manager = step_manager(step)
     if manager is None:
         return None

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from kvmwizard.run.commands import open_for_appending
 from kvmwizard.run.root_helper import MESSAGE_BYTES, PROTOCOL, socket_path
+from kvmwizard.words import Words
 
 ANSWER_SECONDS = 20.0
 
@@ -43,6 +44,8 @@ class Outcome:
     detail: str
     output: str | None
     """What our own guest printed, where the step ran it."""
+    words: Words | None = None
+    """Why it could not be done, where the worker said so itself."""
 
     @property
     def good(self) -> bool:

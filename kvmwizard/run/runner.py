@@ -218,7 +218,7 @@ class Runner:
     def _employ(self, step: Step, attempt: int, begun: bool) -> None:
         """Have the step done, or its end waited for, in a thread of its own."""
         progress = self._store.progress_path(self._run_id, step.id)
-        work = StepWork(step, attempt, self._files(step), progress, self._new_connection)
+        work = StepWork(step, attempt, self._files(step), progress, self._new_connection, self._plan.builder)
         self._at_work[step.id] = work
 
         def run() -> None:

@@ -2,14 +2,16 @@
 
 import datetime as dt
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from kvmwizard.host.guest_process import GUEST_PROGRAM
-from kvmwizard.plan.model import RunCommand, RunGuestAs, Step
+from kvmwizard.plan.build_model import BuilderAction
+from kvmwizard.plan.model import Action, RunCommand, RunGuestAs, Step
 from kvmwizard.run.commands import Command, CommandFiles, note, wait_for_leftover
 from kvmwizard.run.failures import ATTEMPT_MARK
 from kvmwizard.run.root_client import HelperGone, HelperRefused, Outcome, RootClient
+from kvmwizard.run.workers import refusal, worker_argv, worker_environment
 
 Connect = Callable[[], RootClient]
 """Connects to the root helper. Raises HelperGone."""
@@ -19,8 +21,16 @@ class StepWork:
     """One attempt at a step."""
 
     def __init__(
-        self, step: Step, attempt: int, files: CommandFiles, progress: Path, connect: Connect
+        self,
+        step: Step,
+        attempt: int,
+        files: CommandFiles,
+        progress: Path,
+        connect: Connect,
+        builder: str | None = None,
     ) -> None:
+        """`builder` is the plan's."""
+        self._builder = builder
         self.step = step
         self.attempt = attempt
         self._files = files
@@ -77,19 +87,32 @@ class StepWork:
             return None
 
     def _do_as_user(self) -> Outcome:
-        returncode = 0
+        self._progress.unlink(missing_ok=True)
+        returncode, words = 0, None
         for action in self.step.actions:
-            if not isinstance(action, RunCommand):
-                return Outcome(None, "action", action.kind, None)
-            note(self._files.log, "+ " + " ".join(action.argv))
+            try:
+                argv, environment = self._command_of(action)
+            except KeyError as error:
+                return Outcome(None, "user", str(error), None)
             with self._guard:
                 if self._stop.is_set():
                     return Outcome(None, "stopped", "", None)
-                self._command = Command(action.argv, action.environment, self._files)
+                self._command = Command(argv, environment, self._files)
             returncode = self._command.wait()
             if returncode != 0:
+                words = refusal(self._progress)
                 break
-        return Outcome(returncode, "stopped" if self._stop.is_set() else None, "", None)
+        return Outcome(returncode, "stopped" if self._stop.is_set() else None, "", None, words)
+
+    def _command_of(self, action: Action) -> tuple[Sequence[str], Mapping[str, str]]:
+        """The command that does the action. Raises KeyError for a builder whom this machine lacks."""
+        if isinstance(action, RunCommand):
+            note(self._files.log, "+ " + " ".join(action.argv))
+            return action.argv, action.environment
+        if isinstance(action, BuilderAction):
+            argv = worker_argv(action, self._builder, self._progress, self._files.log)
+            return argv, worker_environment()
+        raise TypeError(action.kind)
 
     def _stop_helper(self) -> None:
         try:

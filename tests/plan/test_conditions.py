@@ -3,6 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
+from kvmwizard.plan.base import PlanModel
 from kvmwizard.plan.changes import parse_change
 from kvmwizard.plan.conditions import changes_between, evidence, holds
 from kvmwizard.plan.model import (
@@ -21,7 +22,6 @@ from kvmwizard.plan.model import (
     PackageListsFresh,
     PackagesAbsent,
     PackagesInstalled,
-    PlanModel,
     UserInGroup,
     UserNotInGroup,
 )

@@ -1,0 +1,1 @@
+"""Which kernels and QEMUs there are, where they come from, and what this toolchain can build."""

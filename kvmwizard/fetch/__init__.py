@@ -1,0 +1,1 @@
+"""Getting sources: downloads, signatures, tarballs and tags. Light: no pydantic."""

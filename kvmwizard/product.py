@@ -1,0 +1,71 @@
+"""Stamps: what says of something that was downloaded or built which wishes it is for, and that it is whole.
+
+Light, since the process that downloads must stay small.
+"""
+
+import json
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kvmwizard.paths import write_atomically
+
+LARGEST_STAMP_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What a stamp says, and whether it is true."""
+
+    identity: str
+    whole: bool
+    """Every file that it lists is there, and of the size it had."""
+    about: dict[str, Any]
+    """What the maker left for later: by which key it was verified, which symbols are missing."""
+
+
+def write_stamp(
+    path: Path, identity: str, outputs: Iterable[Path], about: dict[str, Any] | None = None
+) -> None:
+    """Say that the product is whole; the last thing its maker does. Raises OSError.
+
+    Args:
+        path: where the stamp goes.
+        identity: of the action that made the product.
+        outputs: the files that later steps need; their sizes are kept.
+        about: what later steps or people should know, as JSON.
+    """
+    sizes = {str(output): output.lstat().st_size for output in outputs}
+    content = {"identity": identity, "outputs": sizes, "about": about or {}}
+    write_atomically(path, json.dumps(content, sort_keys=True).encode("ascii") + b"\n")
+
+
+def read_stamp(path: Path) -> Stamp | None:
+    """The stamp; None where there is none, or what is there is no stamp. Raises OSError."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        content = file.read(LARGEST_STAMP_BYTES)
+    try:
+        said = json.loads(content)
+        identity, outputs, about = said["identity"], said["outputs"], said["about"]
+        whole = all(_has_size(Path(output), size) for output, size in outputs.items())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    if not isinstance(identity, str) or not isinstance(about, dict):
+        return None
+    return Stamp(identity=identity, whole=whole, about=about)
+
+
+def _has_size(path: Path, size: int) -> bool:
+    try:
+        return path.lstat().st_size == size
+    except OSError:
+        return False
