@@ -1,11 +1,14 @@
 """Fixtures for all tests."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.machine.layers import Layer, base_layer, program_layer
 from tests.machine.machine import ThrowawayMachine, why_no_machine
+from tests.mirror.mirror import Mirror
+from tests.mirror.signing import SigningKey
 
 
 def _skip_where_no_machine_can_be_made() -> None:
@@ -40,3 +43,17 @@ def program_machine(program_base: Layer) -> Iterator[ThrowawayMachine]:
     """As `machine`, with kvmwizard's wheel installed in PROGRAM_FOLDER."""
     with ThrowawayMachine.start(program_base.stack) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def signing_key() -> Iterator[SigningKey]:
+    """A key that signs as a release manager does; its public half is to be configured as pinned."""
+    with SigningKey.make() as key:
+        yield key
+
+
+@pytest.fixture
+def mirror(signing_key: SigningKey, tmp_path: Path) -> Iterator[Mirror]:
+    """A mirror of kernel.org and download.qemu.org on loopback, empty as yet (`mirror.layout.add_kernel`)."""
+    with Mirror(tmp_path / "mirror", signing_key) as served:
+        yield served
