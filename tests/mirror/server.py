@@ -61,7 +61,7 @@ class MirrorServer(ThreadingHTTPServer):
         self.server_close()
 
     def fault(self, path: str, *faults: Fault) -> None:
-        """Misbehave for this path, as `/pub/linux/kernel/v6.x/linux-6.1.tar.xz`: one fault after the other."""
+        """Misbehave for this path, as `/qemu/qemu-10.1.0.tar.xz`: one fault after the other."""
         with self._guard:
             self._faults[path] = [fault for fault in faults for _ in range(fault.times or 1)]
 
