@@ -54,7 +54,8 @@ def only_problem(answers: Answers, facts: Facts) -> AnswerProblem:
 
 def test_every_page_has_a_proposal() -> None:
     proposed = proposed_answers(make_facts())
-    assert all(getattr(proposed, page) is not None for page in Answers.model_fields)
+    unanswered = {page for page in Answers.model_fields if getattr(proposed, page) is None}
+    assert unanswered == {"sources", "kernel_build", "qemu_build"}, "these do not apply"
     assert answer_problems(proposed, make_facts()) == ()
 
 
