@@ -7,7 +7,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from kvmwizard.catalog.conditions import check_condition, in_range, in_series_from
+from kvmwizard.catalog.conditions import check_condition
+from kvmwizard.packages.ranges import in_range, in_series_from
 from kvmwizard.resources import asset_path
 
 Project = Literal["linux", "qemu"]
