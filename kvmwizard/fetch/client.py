@@ -1,0 +1,281 @@
+"""Asking a server for something: http, https, or a file of this machine under a file: address.
+
+The HTTP library is imported late and the certificates are read once (`prepare`), before a
+worker gives up root's rights.
+"""
+
+import html
+import ssl
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote, urlsplit
+
+from kvmwizard.fetch.refused import AnswerRefused
+from kvmwizard.words import Words, say
+
+if TYPE_CHECKING:
+    import httpx
+
+NOT_MODIFIED = 304
+OK = 200
+PARTIAL = 206
+RANGE_REFUSED = 416
+LARGEST_TEXT_BYTES = 16 * 1024 * 1024
+"""kernel.org's sha256sums.asc of a series has some hundred thousand bytes, its listing a million."""
+REDIRECTS = 10
+PASSING_TROUBLE = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Statuses after which the same question may be answered (RFC 9110, section 15)."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a server is waited for, and how often it is asked again."""
+
+    tries: int = 4
+    wait_seconds: float = 1.0
+    """After the first failed try; twice as long after each further one."""
+    connect_seconds: float = 20.0
+    stall_seconds: float = 45.0
+    """How long not a single byte may come."""
+
+    def wait(self, tried: int) -> None:
+        """Wait as long as becomes the server after so many tries."""
+        time.sleep(self.wait_seconds * 2 ** (tried - 1))
+
+
+PATIENT = Patience()
+BRISK = Patience(tries=1, connect_seconds=8.0, stall_seconds=15.0)
+"""For what somebody waits for at the screen."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What a server answered."""
+
+    status: int
+    """200, or 304 where what the caller knows is still so."""
+    text: str | None
+    """None for 304."""
+    etag: str | None
+    """What to ask with next time; None where the server gives no validator."""
+    url: str
+    """Where the answer came from in the end."""
+
+
+def get_text(
+    url: str, etag: str | None = None, largest: int = LARGEST_TEXT_BYTES, patience: Patience = BRISK
+) -> Fetched:
+    """What is at the address, as text.
+
+    Args:
+        url: http, https or file; a directory's index for a file: address that names one.
+        etag: of the answer that the caller has: an unchanged one is not sent again.
+        largest: how many bytes the answer may have.
+        patience: how long to wait, and how often to ask.
+
+    Raises:
+        AnswerRefused: there is no answer, or one of no use; its `status` is 404 where
+            there is no such file.
+    """
+    known = {"If-None-Match": etag} if etag is not None else {}
+    content, status, tag, final = _get(url, known, largest, patience)
+    text = None if status == NOT_MODIFIED else content.decode(errors="replace")
+    return Fetched(status=status, text=text, etag=tag or etag, url=final)
+
+
+def get_bytes(url: str, largest: int = LARGEST_TEXT_BYTES, patience: Patience = PATIENT) -> bytes:
+    """What is at the address. Raises AnswerRefused."""
+    return _get(url, {}, largest, patience)[0]
+
+
+@cache
+def prepare() -> ssl.SSLContext:
+    """Import what is needed, and read the certificates that servers are recognised by.
+
+    Those that come with the HTTP library and those of this machine, to which an
+    organisation adds its own.
+    """
+    import httpx  # noqa: PLC0415  -- 160 ms and 15 MB, only where something is fetched
+
+    context = httpx.create_ssl_context()
+    context.load_default_certs()
+    return context
+
+
+@contextmanager
+def http_client(patience: Patience) -> Iterator["httpx.Client"]:
+    """A client that follows redirects, uses the proxies that the person set, and never waits for ever."""
+    import httpx  # noqa: PLC0415  -- see `prepare`
+
+    timeout = httpx.Timeout(patience.stall_seconds, connect=patience.connect_seconds)
+    # Compressed answers would have other lengths and ranges than the file.
+    headers = {"Accept-Encoding": "identity", "User-Agent": "kvmwizard"}
+    with httpx.Client(
+        verify=prepare(), timeout=timeout, follow_redirects=True, max_redirects=REDIRECTS, headers=headers
+    ) as client:
+        yield client
+
+
+def local_path(url: str) -> Path | None:
+    """The path that a file: address names; None for other addresses."""
+    parts = urlsplit(url)
+    return Path(unquote(parts.path)) if parts.scheme == "file" else None
+
+
+def host_of(url: str) -> str:
+    """Whom people know the address by: its host, or the path of a file."""
+    path = local_path(url)
+    return str(path) if path is not None else (urlsplit(url).hostname or url)
+
+
+def _get(
+    url: str, headers: dict[str, str], largest: int, patience: Patience
+) -> tuple[bytes, int, str | None, str]:
+    path = local_path(url)
+    if path is not None:
+        return _get_local(path, url, headers.get("If-None-Match"), largest)
+    tried = 0
+    while True:
+        tried += 1
+        try:
+            return _get_once(url, headers, largest, patience)
+        except AnswerRefused as refused:
+            if not refused.passing or tried >= patience.tries:
+                raise
+        patience.wait(tried)
+
+
+def _get_once(
+    url: str, headers: dict[str, str], largest: int, patience: Patience
+) -> tuple[bytes, int, str | None, str]:
+    import httpx  # noqa: PLC0415  -- see `prepare`
+
+    content = bytearray()
+    try:
+        with http_client(patience) as client, client.stream("GET", url, headers=headers) as answer:
+            status, tag, final = answer.status_code, answer.headers.get("ETag"), str(answer.url)
+            if status == NOT_MODIFIED:
+                return b"", status, tag, final
+            if status != OK:
+                raise status_refused(url, status)
+            for piece in answer.iter_raw():
+                content += piece
+                if len(content) > largest:
+                    raise AnswerRefused(too_large_words(url, largest), status)
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        raise trouble_refused(url, error, patience) from error
+    return bytes(content), status, tag, final
+
+
+def _get_local(path: Path, url: str, etag: str | None, largest: int) -> tuple[bytes, int, str | None, str]:
+    try:
+        status = path.stat()
+        tag = f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
+        if tag == etag:
+            return b"", NOT_MODIFIED, tag, url
+        if stat.S_ISDIR(status.st_mode):
+            return _index(path), OK, tag, url
+        if not stat.S_ISREG(status.st_mode):
+            raise AnswerRefused(say("{path} is no regular file. Name one that is.", path=str(path)))
+        if status.st_size > largest:
+            raise AnswerRefused(too_large_words(url, largest))
+        return path.read_bytes(), OK, tag, url
+    except FileNotFoundError as error:
+        raise AnswerRefused(unreadable_words(path, error), 404) from error
+    except OSError as error:
+        raise AnswerRefused(unreadable_words(path, error)) from error
+
+
+def _index(folder: Path) -> bytes:
+    """A directory's names as links, as web servers list them."""
+    names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in folder.iterdir())
+    links = "\n".join(f'<a href="{quote(name)}">{html.escape(name)}</a>' for name in names)
+    return f"<html><body><pre>\n{links}\n</pre></body></html>\n".encode(errors="replace")
+
+
+def unreadable_words(path: Path, error: OSError) -> Words:
+    """The sentence for a file of this machine that cannot be read."""
+    return say(
+        "{path} cannot be read: {error}. Put it where the user who builds may read it, or name another.",
+        path=str(path),
+        error=error.strerror or str(error),
+    )
+
+
+def too_large_words(url: str, largest: int) -> Words:
+    """The sentence for an answer that is larger than anything of its kind."""
+    return say(
+        "{url} is larger than the {largest} MB that such a file may have, so it is not what it should be. "
+        "Choose another mirror.",
+        url=url,
+        largest=largest // 1024 // 1024,
+    )
+
+
+def status_refused(url: str, status: int) -> AnswerRefused:
+    """The refusal for a status that is of no use."""
+    if status in {404, 410}:
+        words = say("{host} has no {url}. Choose another mirror or version.", host=host_of(url), url=url)
+        return AnswerRefused(words, status)
+    words = say(
+        "{host} answered {status} when asked for {url}. Try again later, or choose another mirror.",
+        host=host_of(url),
+        status=status,
+        url=url,
+    )
+    return AnswerRefused(words, status, passing=status in PASSING_TROUBLE)
+
+
+def trouble_refused(url: str, error: Exception, patience: Patience) -> AnswerRefused:
+    """The refusal for an answer that did not come, or not whole."""
+    import httpx  # noqa: PLC0415  -- see `prepare`
+
+    lasting = httpx.TooManyRedirects | httpx.UnsupportedProtocol | httpx.InvalidURL
+    return AnswerRefused(_trouble_words(url, error, patience), passing=not isinstance(error, lasting))
+
+
+def _trouble_words(url: str, error: Exception, patience: Patience) -> Words:
+    import httpx  # noqa: PLC0415  -- see `prepare`
+
+    host = host_of(url)
+    if isinstance(error, httpx.TooManyRedirects):
+        return say(
+            "{host} leads from one address to the next without end for {url}. Choose another mirror.",
+            host=host,
+            url=url,
+        )
+    if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
+        return say(
+            "{url} is no address of a file on a web server. Give one that begins with https:// or file:///.",
+            url=url,
+        )
+    if isinstance(error, httpx.ConnectTimeout):
+        return say(
+            "{host} did not answer within {seconds} seconds. Check the network, or choose another mirror.",
+            host=host,
+            seconds=round(patience.connect_seconds),
+        )
+    if isinstance(error, httpx.TimeoutException):
+        return say(
+            "{host} sent nothing for {seconds} seconds. Try again later, or choose another mirror.",
+            host=host,
+            seconds=round(patience.stall_seconds),
+        )
+    if isinstance(error, httpx.ConnectError):
+        return say(
+            "{host} cannot be reached: {error}. Check the network and its proxy, or choose another mirror.",
+            host=host,
+            error=str(error),
+        )
+    return say(
+        "The answer of {host} for {url} broke off: {error}. Try again, or choose another mirror.",
+        host=host,
+        url=url,
+        error=str(error) or type(error).__name__,
+    )
