@@ -51,6 +51,33 @@ newer versions. A host without a desktop shows its guests by VNC, a terminal or 
 serial line, and keeps their disks in files and block devices.
 """
 
+SUBMODULES: dict[str, tuple[str, str]] = {
+    "ui/keycodemapdb": ("2.11", "8.1"),
+    "tests/fp/berkeley-testfloat-3": ("3.1", "8.1"),
+    "tests/fp/berkeley-softfloat-3": ("3.1", "8.1"),
+    "slirp": ("4.1", "7.2"),
+    "meson": ("5.2", "8.1"),
+}
+"""What of git's tree lies in repositories of its own and is needed, with the versions that have it, the
+second no longer (.gitmodules, and git_submodules in configure). From 8.1 on, meson fetches such by itself.
+"""
+
+DISTRIBUTION_FIRMWARE = ("/usr/share/qemu", "/usr/share/seabios", "/usr/lib/ipxe/qemu")
+"""Where a QEMU whose source came without firmware looks for the distribution's (Debian's debian/rules,
+FIRMWAREPATH); other distributions keep all of it in the first.
+"""
+
+
+def submodules(version: str) -> tuple[str, ...]:
+    """The submodules that a checkout of this version needs, by their paths."""
+    known = parse_version(version)
+    return tuple(path for path, (since, until) in SUBMODULES.items() if _within(known, since, until))
+
+
+def firmware_directories(tree: str) -> tuple[str, ...]:
+    """Where a QEMU that is not installed yet finds its firmware, for its option -L; `tree` is its source."""
+    return (f"{tree}/pc-bios", *DISTRIBUTION_FIRMWARE)
+
 
 def switched_off(version: str) -> tuple[str, ...]:
     """The `--disable-` flags that every build of this version gets."""

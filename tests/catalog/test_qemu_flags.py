@@ -4,8 +4,10 @@ from kvmwizard.answers import QemuBuildAnswer
 from kvmwizard.catalog.qemu_flags import (
     build_targets,
     configure_flags,
+    firmware_directories,
     install_prefix,
     programs,
+    submodules,
     switched_off,
 )
 
@@ -61,3 +63,16 @@ def test_the_persons_flags_come_last_and_so_win() -> None:
     )
     assert flags[-2:] == ("--disable-linux-io-uring", "--enable-gtk")
     assert flags.index("--disable-gtk") < flags.index("--enable-gtk")
+
+
+def test_a_checkout_gets_the_submodules_of_its_version() -> None:
+    assert submodules("2.7.0") == ()
+    assert submodules("2.12.0") == ("ui/keycodemapdb",)
+    assert {"meson", "slirp"} <= set(submodules("5.2.0"))
+    assert "slirp" not in submodules("7.2.0")
+    assert submodules("10.1.0") == ()
+
+
+def test_firmware_of_the_source_goes_before_the_distributions() -> None:
+    assert firmware_directories("/b/source")[0] == "/b/source/pc-bios"
+    assert "/usr/share/seabios" in firmware_directories("/b/source")
