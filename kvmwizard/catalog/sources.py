@@ -23,6 +23,10 @@ LAST_DIRECTORY_BY_TWO_NUMBERS = 2
 """kernel.org keeps Linux 2 and older in v2.6 and the like, and later ones in v3.x, v4.x and so on."""
 
 
+WHOLE_SERVER = "/pub/linux/kernel"
+"""Where kernel.org, and who mirrors all of it, has the releases."""
+
+
 @dataclass(frozen=True)
 class Key:
     """A public key whose signatures count."""
@@ -163,8 +167,11 @@ def _given(project: Project, answer: SourcesAnswer | None) -> tuple[str | None, 
 def _releases(table: dict[str, Any], base: str | None) -> str | None:
     if "releases" not in table:
         return None
-    # A mirror of kernel.org's files has no such file unless somebody put one there.
-    return table["releases"] if base is None else f"{base}/releases.json"
+    if base is None:
+        return str(table["releases"])
+    # A mirror has no such file unless somebody put one there: at its top where all of the
+    # server is mirrored, else beside the directories of releases.
+    return f"{base.removesuffix(WHOLE_SERVER)}/releases.json"
 
 
 def _own_keys(file: str | None) -> tuple[Key, ...]:

@@ -1,0 +1,139 @@
+"""Lists of versions kept for another time: one file an address, as old as the file says."""
+
+import contextlib
+import hashlib
+import json
+import os
+import stat
+import time
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+from kvmwizard.catalog.names import DAY, MONIKERS, Listed
+from kvmwizard.catalog.version import parse_version
+from kvmwizard.paths import PRIVATE_MODE, WRITABLE_BY_OTHERS, write_atomically
+from kvmwizard.words import Words, say
+
+SCHEMA_VERSION = 1
+LARGEST_FILE_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What an address listed the last time that it answered."""
+
+    etag: str | None
+    listed: tuple[Listed, ...]
+    directories: tuple[str, ...]
+    time: float
+    """When it was asked last and said this, in seconds since 1970."""
+
+
+class ListCache:
+    """The lists in one folder; what is wrong with it ends up in `notices` and stops nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "catalog"
+        self.notices: list[Words] = []
+
+    def read(self, address: str) -> Kept | None:
+        """What was kept of this address; None where nothing was, or what is there cannot be believed."""
+        path = self._path(address)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError:
+            self._distrust(path)
+            return None
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            content = file.read(LARGEST_FILE_BYTES + 1) if _is_ours(status) else b""
+        kept = _parsed(content, address, status.st_mtime)
+        if kept is None:
+            self._distrust(path)
+        return kept
+
+    def keep(
+        self,
+        address: str,
+        etag: str | None,
+        listed: tuple[Listed, ...],
+        directories: tuple[str, ...] = (),
+    ) -> None:
+        """Replace what is kept of this address."""
+        document = {
+            "schema_version": SCHEMA_VERSION,
+            "address": address,
+            "etag": etag,
+            "listed": [astuple(version) for version in listed],
+            "directories": directories,
+        }
+        try:
+            self._make_folder()
+            write_atomically(self._path(address), json.dumps(document).encode("ascii"))
+        except OSError as error:
+            self._notice(
+                say(
+                    "The list of versions cannot be kept for later in {folder}: {error}.",
+                    folder=str(self._folder),
+                    error=error.strerror or str(error),
+                )
+            )
+
+    def confirm(self, address: str) -> None:
+        """The address said that what is kept is still true."""
+        with contextlib.suppress(OSError):
+            os.utime(self._path(address), follow_symlinks=False)
+
+    def _make_folder(self) -> None:
+        self._folder.parent.mkdir(mode=PRIVATE_MODE, parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            self._folder.mkdir(mode=PRIVATE_MODE)
+        if not stat.S_ISDIR(self._folder.lstat().st_mode):
+            raise NotADirectoryError(None, "it is no directory", str(self._folder))
+
+    def _path(self, address: str) -> Path:
+        return self._folder / f"{hashlib.sha256(address.encode('utf-8', 'replace')).hexdigest()}.json"
+
+    def _distrust(self, path: Path) -> None:
+        self._notice(
+            say("The list of versions kept in {path} could not be used, and is left aside.", path=str(path))
+        )
+
+    def _notice(self, words: Words) -> None:
+        if words.template not in {notice.template for notice in self.notices}:
+            self.notices.append(words)
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    private = status.st_uid == os.geteuid() and not status.st_mode & WRITABLE_BY_OTHERS
+    return private and stat.S_ISREG(status.st_mode) and status.st_size <= LARGEST_FILE_BYTES
+
+
+def _parsed(content: bytes, address: str, changed: float) -> Kept | None:
+    try:
+        document = json.loads(content)
+        if document["schema_version"] != SCHEMA_VERSION or document["address"] != address:
+            return None
+        listed = tuple(_listed(*version) for version in document["listed"])
+        etag, directories = document["etag"], tuple(document["directories"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    if not (etag is None or isinstance(etag, str)) or not all(isinstance(name, str) for name in directories):
+        return None
+    # A clock that was set back must not make a list younger than new.
+    return Kept(etag=etag, listed=listed, directories=directories, time=min(changed, time.time()))
+
+
+def _listed(version: Any, released: Any, moniker: Any, ended: Any) -> Listed:
+    """What `Listed` was when it was kept. Raises ValueError or TypeError for anything else."""
+    if (
+        parse_version(version) is None
+        or not (released is None or DAY.fullmatch(released))
+        or moniker not in {None, *MONIKERS}
+        or not isinstance(ended, bool)
+    ):
+        raise ValueError(version)
+    return Listed(version, released, moniker, ended)
