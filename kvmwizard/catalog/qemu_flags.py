@@ -14,8 +14,8 @@ PREFIX = "/opt/kvmwizard/qemu-{version}"
 TARGET_SUFFIX = "-softmmu"
 PROGRAM_PREFIX = "qemu-system-"
 
-SLIRP_SINCE = "4.0"
-"""Before, networking without rights is always there unless switched off."""
+SLIRP_SINCE = "5.2"
+"""Before, it is there unless switched off, and is asked for only with where it shall come from."""
 VHOST_KERNEL_SINCE = "4.0"
 """Without this option beside it, `--enable-vhost-net` may bring nothing (configure, meson.build)."""
 

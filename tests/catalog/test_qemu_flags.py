@@ -31,8 +31,8 @@ def test_two_versions_get_two_prefixes() -> None:
     [
         ("2.7.0", ["--enable-vhost-net"]),
         ("3.1.1", ["--enable-vhost-net"]),
-        ("4.0.0", ["--enable-vhost-kernel", "--enable-vhost-net", "--enable-slirp"]),
-        ("4.0.0-rc1", ["--enable-vhost-kernel", "--enable-vhost-net", "--enable-slirp"]),
+        ("4.0.0", ["--enable-vhost-kernel", "--enable-vhost-net"]),
+        ("5.2.0-rc1", ["--enable-vhost-kernel", "--enable-vhost-net", "--enable-slirp"]),
         ("10.1.0", ["--enable-vhost-kernel", "--enable-vhost-net", "--enable-slirp"]),
     ],
 )
