@@ -17,7 +17,7 @@ from kvmwizard.host.parsing import version_number
 from kvmwizard.host.qemu import read_qemu
 from kvmwizard.host.reading import Unknown
 from kvmwizard.host.security import SelinuxMode, read_security
-from kvmwizard.host.toolchain import read_toolchain
+from kvmwizard.host.toolchain import TOOLS, read_toolchain
 from tests.host.trees import make_host
 
 CGROUP2 = "35 25 0:30 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
@@ -258,15 +258,69 @@ def test_version_numbers(line: str, version: str | None) -> None:
 
 def test_the_live_tools_are_where_they_are_said_to_be() -> None:
     tools = read_toolchain(Host()).tools
-    assert set(tools) == {"gcc", "make", "ld", "python3", "git", "flex", "bison", "ninja", "meson"}
+    assert set(tools) == set(TOOLS)
     search = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    for name in ("gcc", "make", "ld", "git"):
+    for name in ("gcc", "make", "ld", "git", "perl"):
         tool = tools[name]
         assert tool.path == shutil.which(name, path=search)
         if tool.path:
             said = subprocess.run([tool.path, "--version"], capture_output=True, text=True, check=True).stdout
             assert isinstance(tool.version, str)
-            assert tool.version in said.split("\n")[0]
+            assert tool.version in said.strip().split("\n")[0]
+
+
+def test_the_live_libraries_are_what_their_own_tools_say() -> None:
+    toolchain = read_toolchain(Host())
+    said = {
+        "glibc": ("getconf", "GNU_LIBC_VERSION"),
+        "glib": ("pkg-config", "--modversion", "glib-2.0"),
+        "openssl": ("pkg-config", "--modversion", "openssl"),
+    }
+    for name, command in said.items():
+        if shutil.which(command[0]) is None:
+            continue
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        version = answer.stdout.split()[-1] if answer.returncode == 0 else None
+        assert getattr(toolchain, name) == version, name
+    gcc = shutil.which("gcc")
+    if gcc is not None:
+        macros = subprocess.run(
+            [gcc, "-dM", "-E", "-x", "c", "/dev/null"], capture_output=True, text=True, check=True
+        ).stdout
+        assert toolchain.default_pie is ("__PIE__" in macros)
+        assert "gcc" in toolchain.compilers
+
+
+@pytest.mark.parametrize(
+    ("record", "version"),
+    [
+        ("/usr/lib/python3/dist-packages/meson-1.0.1.egg-info/PKG-INFO", "1.0.1"),
+        ("/usr/lib/python3.13/site-packages/meson-1.7.2.dist-info/METADATA", "1.7.2"),
+        ("/usr/lib/python3.6/site-packages/meson-0.58.2-py3.6.egg-info", "0.58.2"),
+    ],
+)
+def test_meson_is_known_without_running_it(tmp_path: Path, record: str, version: str) -> None:
+    host = make_host(tmp_path, {record: "", "/usr/bin/meson": ""})
+    (tmp_path / "usr/bin/meson").chmod(0o755)
+    assert read_toolchain(host).tools["meson"].version == version
+
+
+def test_libraries_of_a_recorded_machine(tmp_path: Path) -> None:
+    host = make_host(
+        tmp_path,
+        {
+            "/usr/lib/aarch64-linux-gnu/pkgconfig/glib-2.0.pc": "prefix=/usr\nVersion: 2.66.8\n",
+            "/usr/include/openssl/opensslv.h": '# define OPENSSL_VERSION_TEXT    "OpenSSL 1.1.1w  11 Sep 2023"\n',
+            "/usr/bin/gcc-11": "",
+            "/usr/bin/gcc-ar-11": "",
+            "/usr/bin/clang-14": "",
+        },
+    )
+    toolchain = read_toolchain(host)
+    assert (toolchain.glib, toolchain.openssl, toolchain.openssl_engine) == ("2.66.8", "1.1.1", False)
+    assert toolchain.compilers == ("clang-14", "gcc-11")
+    assert isinstance(toolchain.glibc, Unknown)
+    assert toolchain.default_pie is None
 
 
 @pytest.mark.parametrize(
