@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from kvmwizard.catalog.compatibility import Project, RemedyEntry, Rule, compatibility, remedy_entry
+from kvmwizard.catalog.compatibility import RemedyEntry, Rule, compatibility, remedy_entry
 from kvmwizard.catalog.conditions import holds
+from kvmwizard.catalog.sources import Project
 from kvmwizard.catalog.tools import Tools, tools_of
 from kvmwizard.words import Place, Words, say, say_many
 
-__all__ = ["Outcome", "Project", "Remedy", "Tools", "Verdict", "advise", "tools_of"]
+__all__ = ["Outcome", "Remedy", "Tools", "Verdict", "advise", "tools_of"]
 
 Outcome = Literal["builds", "with-remedies", "other-toolchain"]
 

@@ -3,15 +3,15 @@
 import re
 import tomllib
 from functools import cache
-from typing import Annotated, Literal, TypeAlias
+from string import Formatter
+from typing import Annotated, Self, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from kvmwizard.catalog.conditions import check_condition
+from kvmwizard.catalog.sources import Project
 from kvmwizard.packages.ranges import in_range, in_series_from
 from kvmwizard.resources import asset_path
-
-Project = Literal["linux", "qemu"]
 
 
 def _pattern(text: str) -> str:
@@ -60,6 +60,14 @@ class Rule(CompatibilityModel):
     failure: Sentence | None = None
     symptom: Annotated[str, AfterValidator(_pattern)] | None = None
     source: str
+
+    @model_validator(mode="after")
+    def _explains_a_log_without_tools(self) -> Self:
+        """A log is read where nobody asked for the tools' versions."""
+        places = {name for _, name, _, _ in Formatter().parse(self.failure or self.words) if name}
+        if self.symptom is not None and not places <= {"version"}:
+            raise ValueError(f"{self.id}: a failure that names tools: {sorted(places)}")
+        return self
 
     def is_for(self, project: Project, version: str) -> bool:
         """Whether it is about this version. Raises ValueError for what is no version."""

@@ -310,7 +310,7 @@ def test_libraries_of_a_recorded_machine(tmp_path: Path) -> None:
         tmp_path,
         {
             "/usr/lib/aarch64-linux-gnu/pkgconfig/glib-2.0.pc": "prefix=/usr\nVersion: 2.66.8\n",
-            "/usr/include/openssl/opensslv.h": '# define OPENSSL_VERSION_TEXT    "OpenSSL 1.1.1w  11 Sep 2023"\n',
+            "/usr/include/openssl/opensslv.h": '# define OPENSSL_VERSION_TEXT    "OpenSSL 1.1.1w"\n',
             "/usr/bin/gcc-11": "",
             "/usr/bin/gcc-ar-11": "",
             "/usr/bin/clang-14": "",
