@@ -15,7 +15,7 @@ from kvmwizard.catalog.sources import Project
 from kvmwizard.catalog.tools import Tools, tools_of
 from kvmwizard.words import Place, Words, say, say_many
 
-__all__ = ["Outcome", "Remedy", "Tools", "Verdict", "advise", "tools_of"]
+__all__ = ["Outcome", "Project", "Remedy", "Tools", "Verdict", "advise", "tools_of"]
 
 Outcome = Literal["builds", "with-remedies", "other-toolchain"]
 
