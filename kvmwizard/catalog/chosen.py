@@ -13,6 +13,7 @@ from kvmwizard.answers import (
     ReleaseKernel,
     ReleaseQemu,
 )
+from kvmwizard.catalog.images import kernel_release
 from kvmwizard.catalog.version import Version, parse_version
 
 
@@ -26,11 +27,8 @@ class ChosenKernel:
 
     @property
     def release(self) -> str:
-        """What `uname -r` will say: three numbers at least, as the kernel's own Makefile puts it together."""
-        numbers, dash, candidate = self.version.text.partition("-")
-        if numbers.count(".") == 1:
-            numbers += ".0"
-        return numbers + dash + candidate + self.build.local_version
+        """What `uname -r` will say."""
+        return kernel_release(self.version.text, self.build.local_version)
 
 
 @dataclass(frozen=True)

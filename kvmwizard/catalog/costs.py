@@ -23,7 +23,7 @@ class Cost:
 
 
 def kernel_costs(build: KernelBuildAnswer, workers: int) -> dict[str, Cost]:
-    """By the last word of the step's id: download, fetch, unpack, configure, compile, boot, stage, install …
+    """What the kernel's steps take, by the last word of their ids, as `compile`.
 
     Args:
         build: what the configuration starts from decides most.
@@ -46,7 +46,7 @@ def kernel_costs(build: KernelBuildAnswer, workers: int) -> dict[str, Cost]:
 
 
 def qemu_costs(version: Version, build: QemuBuildAnswer, workers: int) -> dict[str, Cost]:
-    """By the last word of the step's id, and `python2`; see `kernel_costs`."""
+    """What QEMU's steps take, as `kernel_costs` has them, and `python2`."""
     table = _tables()["qemu"]
     compiled = next(
         each for each in table["compile"] if "before" not in each or _is_before(version, each["before"])
@@ -58,6 +58,12 @@ def qemu_costs(version: Version, build: QemuBuildAnswer, workers: int) -> dict[s
         **_fixed(table, "download", "fetch", "unpack", "configure", "stage", "install", "python2"),
         "compile": Cost(_wall_seconds(seconds, workers), size),
     }
+
+
+def packages_cost() -> Cost:
+    """What installing the packages that building needs takes, where none of them is there."""
+    table = _tables()["packages"]
+    return Cost(table["seconds"], table["bytes"])
 
 
 def disk_needed(answers: Answers) -> int:

@@ -155,7 +155,7 @@ class ConfigureKernel(BuildAction):
     symbols: dict[str, str]
     """Without CONFIG_, with the value wanted: y, m, n, or a text in quotation marks."""
     local_version: str
-    make_variables: dict[str, str] = {}
+    make_variables: dict[str, str] = Field(default_factory=dict)
 
 
 class CompileKernel(BuildAction):
@@ -166,7 +166,7 @@ class CompileKernel(BuildAction):
     build: str
     release: str
     jobs: int
-    make_variables: dict[str, str] = {}
+    make_variables: dict[str, str] = Field(default_factory=dict)
     totals: str
     """A file that remembers how many steps a build of an identity took."""
 
@@ -193,7 +193,7 @@ class StageKernel(BuildAction):
     release: str
     stage: str
     payload: str
-    make_variables: dict[str, str] = {}
+    make_variables: dict[str, str] = Field(default_factory=dict)
 
 
 class UnpackPackages(BuildAction):

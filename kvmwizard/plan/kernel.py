@@ -1,6 +1,6 @@
 """The steps that prepare the kernel: its modules, their options, and the IOMMU."""
 
-from kvmwizard.answers import Answers, DistributionKernel, KernelOptionsAnswer
+from kvmwizard.answers import Answers, KeepKernel, KernelOptionsAnswer
 from kvmwizard.checks.evidence import EXTENSION_DRIVERS
 from kvmwizard.host.facts import Facts
 from kvmwizard.host.modules import ModuleState
@@ -46,7 +46,7 @@ def modules_to_load(facts: Facts, answers: Answers) -> tuple[tuple[str, ...], tu
     if facts.modules.loadable is False or isinstance(facts.environment.container, str):
         return (), ()
     states = {name: _state(facts, name) for name in options.modules}
-    new_kernel = answers.kernel is not None and isinstance(answers.kernel.kernel, DistributionKernel)
+    new_kernel = answers.kernel is not None and not isinstance(answers.kernel.kernel, KeepKernel)
     not_now = {ModuleState.BUILT_IN, ModuleState.ABSENT}
     never = {ModuleState.BUILT_IN} if new_kernel else not_now
     now = tuple(name for name in options.modules if states[name] not in not_now)
@@ -83,7 +83,7 @@ def kernel_notes(facts: Facts, answers: Answers) -> tuple[Words, ...]:
         notes.append(
             say("Nothing has to be done for the IOMMU: this machine's kernel turns it on by itself.")
         )
-    if answers.kernel is not None and isinstance(answers.kernel.kernel, DistributionKernel):
+    if answers.kernel is not None and not isinstance(answers.kernel.kernel, KeepKernel):
         notes.append(
             say(
                 "The new kernel runs after the next restart; until then the present one stays. "

@@ -1,16 +1,25 @@
 """Makes the plan: facts and answers in, steps out."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 from kvmwizard.answers import Answers, DistributionKernel, LocalQemu, native_emulators
+from kvmwizard.catalog.chosen import chosen_kernel, chosen_qemu
 from kvmwizard.host.facts import Facts
 from kvmwizard.host.firmware import FirmwareLock
 from kvmwizard.host.modules import ModuleState
 from kvmwizard.packages.distributions import family_of
 from kvmwizard.packages.managers import package_manager
 from kvmwizard.plan.access import access_notes, access_steps
+from kvmwizard.plan.build_packages import build_package_names, build_package_notes, build_package_steps
+from kvmwizard.plan.builder import builder_for
 from kvmwizard.plan.kernel import kernel_notes, kernel_steps
 from kvmwizard.plan.model import Plan, Step
 from kvmwizard.plan.refused import PlanRefused
+from kvmwizard.plan.setting import setting_of
 from kvmwizard.plan.software import software_steps
+from kvmwizard.plan.source_kernel import GuestQemu, kernel_build
+from kvmwizard.plan.source_qemu import qemu_build
 from kvmwizard.words import Words, say
 
 
@@ -21,30 +30,82 @@ def make_plan(facts: Facts, answers: Answers) -> Plan:
     say, as whether the user exists, is not asked here.
 
     Raises:
-        PlanRefused: a page is unanswered, or packages are wanted and the machine has
-            no package manager that we know.
+        PlanRefused: a page is unanswered; packages are wanted and the machine has no
+            package manager that we know; what is to be built does not build or run here.
     """
     if answers.access is None or None in _pages(answers):
         raise PlanRefused(say("Some pages have no answer yet. Answer them all; each has a good default."))
+    builds = _builds(facts, answers)
     kernel_preparation = kernel_steps(facts, answers)
     loads_modules = any(step.id == "modules.load" for step in kernel_preparation)
     steps = (
-        *software_steps(facts, answers),
+        *build_package_steps(facts, answers),
+        # The longest way first, so that it is begun first: the kernel's.
+        *builds.steps,
+        *software_steps(facts, answers, build_package_names(facts, answers)),
         *kernel_preparation,
         *access_steps(facts, answers.access, loads_modules),
     )
     return Plan(
         user=answers.access.user,
-        qemu=_emulator(facts, answers),
+        builder=builder_for(facts, answers.access) if builds.steps else None,
+        build_folder=builds.folder,
+        qemu=builds.emulator or _emulator(facts, answers),
         kernel_release=_kernel_release(answers),
         notes=(
             *_machine_notes(facts),
+            *builds.notes,
             *kernel_notes(facts, answers),
             *access_notes(facts, answers.access, loads_modules),
         ),
         only_shown=_only_shown(facts, steps),
-        steps=_with_needs_that_are_there(steps),
+        steps=in_order(_with_needs_that_are_there(steps)),
     )
+
+
+@dataclass(frozen=True)
+class _Builds:
+    """What is built from source."""
+
+    folder: str | None = None
+    steps: tuple[Step, ...] = ()
+    notes: tuple[Words, ...] = ()
+    emulator: str | None = None
+    """The QEMU that is built, where it will be installed."""
+
+
+def _builds(facts: Facts, answers: Answers) -> _Builds:
+    """Raises PlanRefused."""
+    wanted_kernel, wanted_qemu = chosen_kernel(answers), chosen_qemu(answers)
+    if wanted_kernel is None and wanted_qemu is None:
+        return _Builds()
+    setting = setting_of(facts, answers)
+    qemu = None if wanted_qemu is None else qemu_build(setting, wanted_qemu)
+    guest = _guest_qemu(facts, answers) if qemu is None else qemu.guest
+    kernel = None if wanted_kernel is None else kernel_build(setting, wanted_kernel, guest)
+    parts = [part for part in (kernel, qemu) if part is not None]
+    return _Builds(
+        folder=setting.folder,
+        steps=tuple(step for part in parts for step in part.steps),
+        notes=(*(note for part in parts for note in part.notes), *build_package_notes(facts, answers)),
+        emulator=None if qemu is None else qemu.program,
+    )
+
+
+def _guest_qemu(facts: Facts, answers: Answers) -> GuestQemu | None:
+    """The chosen QEMU where none is built; its package comes first."""
+    path = _emulator(facts, answers)
+    return None if path is None else GuestQemu(path, firmware=(), needs=("packages.install",), made_from=())
+
+
+def in_order(steps: Iterable[Step]) -> tuple[Step, ...]:
+    """The steps so that each stands after all that it needs, otherwise in the order given."""
+    left, placed = list(steps), dict[str, Step]()
+    while left:
+        ready = next(step for step in left if all(need in placed for need in step.needs))
+        left.remove(ready)
+        placed[ready.id] = ready
+    return tuple(placed.values())
 
 
 def _pages(answers: Answers) -> tuple[object, ...]:
@@ -72,6 +133,9 @@ def _emulator(facts: Facts, answers: Answers) -> str | None:
 
 
 def _kernel_release(answers: Answers) -> str | None:
+    built = chosen_kernel(answers)
+    if built is not None:
+        return built.release
     kernel = answers.kernel.kernel if answers.kernel else None
     return kernel.release if isinstance(kernel, DistributionKernel) else None
 

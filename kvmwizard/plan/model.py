@@ -53,7 +53,7 @@ class PackagesInstalled(PlanModel):
     kind: Literal["packages-installed"] = "packages-installed"
     manager: str
     names: tuple[str, ...]
-    at_least: dict[str, str] = {}
+    at_least: dict[str, str] = Field(default_factory=dict)
     """The version a package must have reached, where one matters."""
 
 
@@ -209,7 +209,7 @@ class RunCommand(PlanModel):
 
     kind: Literal["run-command"] = "run-command"
     argv: tuple[str, ...]
-    environment: dict[str, str] = {}
+    environment: dict[str, str] = Field(default_factory=dict)
     """Beside PATH and LC_ALL=C."""
     locks: tuple[str, ...] = ()
     """Lock files (fcntl) that must be free before it starts, for programs that do not wait for

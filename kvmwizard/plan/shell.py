@@ -4,6 +4,8 @@ import shlex
 
 from kvmwizard.host.guest_process import GUEST_PROGRAM
 from kvmwizard.packages.protocol import PROGRESS_DESCRIPTOR
+from kvmwizard.plan.build_model import InstallTree, RemoveTree, SetNextBoot
+from kvmwizard.plan.install_shell import install_tree, remove_tree, set_next_boot
 from kvmwizard.plan.model import (
     Action,
     GrantDeviceAcl,
@@ -18,6 +20,7 @@ from kvmwizard.plan.model import (
     WriteFile,
     plan_digest,
 )
+from kvmwizard.plan.source_shell import builder_lines
 
 END_OF_FILE = "END_OF_FILE"
 STATUS_OPTION = f"APT::Status-Fd={PROGRESS_DESCRIPTOR}"
@@ -55,6 +58,14 @@ def _commands(action: Action) -> tuple[ShellCommand, ...]:
             # Root opens the program, since the user may not be able to.
             guest = shlex.join(("runuser", "-u", action.user, "--", "python3", "-I", "-S", "-"))
             return ((f"{guest} <{shlex.quote(str(GUEST_PROGRAM))}", ()),)
+        case InstallTree():
+            return tuple((each, ()) for each in install_tree(action))
+        case RemoveTree():
+            return tuple((each, ()) for each in remove_tree(action))
+        case SetNextBoot():
+            return tuple((each, ()) for each in set_next_boot(action))
+        case _:
+            return tuple((each, ()) for each in builder_lines(action))
 
 
 def _plain(*commands: tuple[str, ...]) -> tuple[ShellCommand, ...]:

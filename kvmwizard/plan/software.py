@@ -19,12 +19,15 @@ CONFIGURATION_STAYS = say(
 )
 
 
-def software_steps(facts: Facts, answers: Answers) -> tuple[Step, ...]:
-    """Refresh, install and kernel, as far as something is to be installed. Raises PlanRefused."""
+def software_steps(facts: Facts, answers: Answers, build_packages: tuple[str, ...] = ()) -> tuple[Step, ...]:
+    """Refresh, install and kernel, as far as something is to be installed. Raises PlanRefused.
+
+    `build_packages` are installed by a step of their own, which needs fresh lists, too.
+    """
     kernel = answers.kernel.kernel if answers.kernel else None
     chosen_kernel = kernel if isinstance(kernel, DistributionKernel) else None
     choices = _choices(answers)
-    if not choices and chosen_kernel is None:
+    if not choices and chosen_kernel is None and not build_packages:
         return ()
     if chosen_kernel is not None and isinstance(facts.environment.container, str):
         raise PlanRefused(
@@ -38,7 +41,9 @@ def software_steps(facts: Facts, answers: Answers) -> tuple[Step, ...]:
     steps = [_install_step(manager, names, choices)] if names else []
     if chosen_kernel is not None:
         steps.append(_kernel_step(manager, chosen_kernel))
-    return (*_refresh_steps(manager, names, chosen_kernel), *steps) if steps else ()
+    if not steps and not build_packages:
+        return ()
+    return (*_refresh_steps(manager, (*build_packages, *names), chosen_kernel), *steps)
 
 
 def run_command(command: Command) -> RunCommand:

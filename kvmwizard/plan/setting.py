@@ -1,0 +1,119 @@
+"""What every step of a build is made with."""
+
+from dataclasses import dataclass
+
+from kvmwizard.answers import Answers
+from kvmwizard.catalog.adviser import Remedy, Verdict, advise, tools_of
+from kvmwizard.host.facts import Facts
+from kvmwizard.host.reading import known
+from kvmwizard.plan.build_model import Project
+from kvmwizard.plan.layout import build_folder
+from kvmwizard.plan.refused import PlanRefused
+from kvmwizard.words import Words, say
+
+STEP_PREFIXES: dict[Project, str] = {"linux": "kernel", "qemu": "qemu"}
+"""What the ids of a project's steps begin with."""
+PROJECT_NAMES: dict[Project, str] = {"linux": "Linux", "qemu": "QEMU"}
+PACKAGES_STEP = "build.packages"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The machine, the wishes, and where it is built."""
+
+    facts: Facts
+    answers: Answers
+    folder: str
+
+    def has_tools(self, *names: str) -> bool:
+        """Whether these programs are known to be here already."""
+        tools = self.facts.toolchain.tools
+        return all(name in tools and tools[name].path is not None for name in names)
+
+    def workers(self, jobs: int) -> int:
+        """How many compilers really run at once."""
+        return min(jobs, max(1, known(self.facts.processor.processors, 1)))
+
+
+def setting_of(facts: Facts, answers: Answers) -> Setting:
+    """The setting of whatever these answers build. Raises PlanRefused."""
+    return Setting(facts, answers, build_folder(facts, answers))
+
+
+@dataclass(frozen=True)
+class Remedies:
+    """What is done so that a version builds here: needed, and agreed to."""
+
+    chosen: tuple[Remedy, ...]
+    python: str | None
+    """The Python of this machine that configure must be told of."""
+
+    @property
+    def patches(self) -> tuple[str, ...]:
+        """In the order in which they are applied."""
+        return tuple(patch for remedy in self.chosen for patch in remedy.patches)
+
+    @property
+    def configure_flags(self) -> tuple[str, ...]:
+        """For QEMU."""
+        return tuple(flag for remedy in self.chosen for flag in remedy.configure_flags)
+
+    @property
+    def shims(self) -> tuple[str, ...]:
+        """For QEMU."""
+        return tuple(shim for remedy in self.chosen for shim in remedy.shims)
+
+    @property
+    def symbols(self) -> dict[str, str]:
+        """For the kernel's configuration."""
+        return {name: value for remedy in self.chosen for name, value in remedy.symbols.items()}
+
+    @property
+    def make_variables(self) -> dict[str, str]:
+        """For every make of the kernel; flags of several remedies are given together."""
+        together: dict[str, str] = {}
+        for remedy in self.chosen:
+            for name, value in remedy.make_variables.items():
+                joined = name.endswith("FLAGS") and name in together
+                together[name] = f"{together[name]} {value}" if joined else value
+        return together
+
+    @property
+    def python2(self) -> bool:
+        """Whether a Python 2.7 must be unpacked."""
+        return any(remedy.python2 for remedy in self.chosen)
+
+    @property
+    def notes(self) -> tuple[Words, ...]:
+        """What is done, each with its reason."""
+        return tuple(
+            say("{title}, as you agreed: {why}", title=remedy.title, why=remedy.why) for remedy in self.chosen
+        )
+
+
+def remedies_for(
+    setting: Setting, project: Project, version: str, agreed: tuple[str, ...], compiler: str = "gcc"
+) -> Remedies:
+    """The remedies that this version needs here. Raises PlanRefused where one was not agreed to."""
+    verdict = advise(project, version, tools_of(setting.facts, compiler))
+    if verdict.outcome == "other-toolchain":
+        raise PlanRefused(_other_toolchain(verdict))
+    for remedy in verdict.remedies:
+        if remedy.id not in agreed:
+            raise PlanRefused(
+                say(
+                    "{project} {version} builds here only with this: {title}. Agree to it ({id}), or choose "
+                    "another version.",
+                    project=PROJECT_NAMES[project],
+                    version=version,
+                    title=remedy.title,
+                    id=remedy.id,
+                )
+            )
+    return Remedies(verdict.remedies, verdict.python)
+
+
+def _other_toolchain(verdict: Verdict) -> Words:
+    if verdict.ways:
+        return say("{verdict} {way}", verdict=verdict.words, way=verdict.ways[0])
+    return say("{verdict} Choose another version.", verdict=verdict.words)
