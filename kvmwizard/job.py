@@ -6,6 +6,7 @@ print is the step's log. Light, since the process that downloads must stay small
 """
 
 import argparse
+import errno
 import json
 import os
 import shlex
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from kvmwizard.refusal import Refusal
-from kvmwizard.words import Words
+from kvmwizard.words import Words, say
 
 REFUSED = 1
 TELL_SECONDS = 0.2
@@ -82,7 +83,7 @@ class Job:
         It gets a fixed search path and the C locale, no standard input, and the
         step's lock, which says that the step goes on even when this process was killed.
         """
-        print("+ " + shlex.join(argv), flush=True)
+        note("+ " + shlex.join(argv))
         return subprocess.run(
             argv,
             cwd=directory,
@@ -124,10 +125,26 @@ def run_job(argv: Sequence[str], work: dict[str, Work], prepare: Callable[[], No
         action = json.loads(options.action)
         work[action["kind"]](Job(action, progress, log))
     except Refusal as refused:
-        print(refused.words.english, flush=True)
-        progress.refuse(refused.words)
-        return REFUSED
-    return 0
+        words = refused.words
+    except OSError as error:
+        words = _of_the_system(error)
+    else:
+        return 0
+    note(words.english)
+    progress.refuse(words)
+    return REFUSED
+
+
+def note(line: str) -> None:
+    """Write a line of ours to the step's log, which is this process's output."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _of_the_system(error: OSError) -> Words:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return say("The disk is full. Make room (df -h shows where it is missing), then retry.")
+    return say("The system refused: {detail}. Mend that, then retry.", detail=str(error))
 
 
 def become(user: int, group: int) -> None:
