@@ -11,12 +11,10 @@ from pydantic_core import ErrorDetails
 
 from kvmwizard.answers import Answers
 from kvmwizard.refusal import Refusal
+from kvmwizard.text_rules import WRONG_TEXTS, quoted
 from kvmwizard.words import Place, Words, say
 
 LARGEST_FILE_BYTES = 1024 * 1024
-
-LONGEST_QUOTE = 60
-"""Characters of a wrong value that are shown."""
 
 WHOLE_FILE = "$"
 """How JSONPath (RFC 9535) names the outermost value."""
@@ -24,20 +22,13 @@ WHOLE_FILE = "$"
 WRONG_KINDS = {
     "string_type": say("{key} is {value}, but must be text in quotation marks."),
     "bool_type": say("{key} is {value}, but must be true or false, without quotation marks."),
+    "int_type": say("{key} is {value}, but must be a whole number, without quotation marks."),
     "tuple_type": say("{key} is {value}, but must be a list in square brackets."),
     "model_type": say("{key} is {value}, but must be an object in braces."),
     "dict_type": say("{key} is {value}, but must be an object in braces."),
     "union_tag_not_found": say("{key} is {value}, but must be an object that has a source."),
 }
 """What to say for each of pydantic's error types; the places are filled by `_detail`."""
-
-WRONG_TEXTS = {
-    "user": say("{key} is {value}, but must be the name of a user."),
-    "path": say("{key} is {value}, but must be a path that begins with /."),
-    "package": say("{key} is {value}, but must be the name of a package."),
-    "modules": say("{key} is {value}, but must be the name of a kernel module, with underscores."),
-}
-"""What to say where a text does not match the pattern of this key."""
 
 
 class AnswersFileRefused(Refusal):
@@ -140,24 +131,26 @@ def _detail(details: ErrorDetails) -> Words:
             return say("{key} names something twice: {names}.", key=key, names=context["names"])
         case "literal_error":
             allowed = _listed(context["expected"])
-            value = _quoted(details["input"])
+            value = quoted(details["input"])
             return say(
                 "{key} is {value}, but must be one of: {allowed}.", key=key, value=value, allowed=allowed
             )
         case "union_tag_invalid":
             allowed = _listed(context["expected_tags"])
-            value = _quoted(context["tag"])
+            value = quoted(context["tag"])
             return say(
                 "{key}.source is {value}, but must be one of: {allowed}.",
                 key=key,
                 value=value,
                 allowed=allowed,
             )
+        case "greater_than_equal" | "less_than_equal":
+            wrong = say("{key} is {value}, but must be a number from 1 to 1024.")
         case "string_pattern_mismatch":
             wrong = next((WRONG_TEXTS[part] for part in reversed(keys) if part in WRONG_TEXTS), wrong)
         case kind:
             wrong = WRONG_KINDS.get(kind, wrong)
-    places: dict[str, Place] = {"key": key or WHOLE_FILE, "value": _quoted(details["input"])}
+    places: dict[str, Place] = {"key": key or WHOLE_FILE, "value": quoted(details["input"])}
     return replace(wrong, places=places)
 
 
@@ -181,12 +174,6 @@ def _place(location: tuple[int | str, ...]) -> tuple[type[BaseModel], list[str]]
 
 def _is_model(kind: object) -> TypeGuard[type[BaseModel]]:
     return isinstance(kind, type) and issubclass(kind, BaseModel)
-
-
-def _quoted(value: object) -> str:
-    """A wrong value as the file has it, if it is short."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE] + "…"
 
 
 def _listed(expected: str) -> str:

@@ -5,7 +5,7 @@ import os
 import stat
 from pathlib import Path
 
-from platformdirs import user_state_path
+from platformdirs import user_cache_path, user_state_path
 
 from kvmwizard.refusal import Refusal
 from kvmwizard.words import Words, say
@@ -32,6 +32,11 @@ def state_directory(chosen: Path | None = None) -> Path:
             say("There is no home directory to keep answers in. Name a directory with --state-dir DIRECTORY.")
         )
     return Path(os.path.realpath(directory.parent), directory.name)
+
+
+def cache_directory() -> Path:
+    """Where what can be had again is kept, as the XDG base directory specification has it; not made yet."""
+    return user_cache_path("kvmwizard")
 
 
 def private_directory(path: Path) -> Path:

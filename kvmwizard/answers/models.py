@@ -5,21 +5,22 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-PACKAGE_NAME = r"^[A-Za-z0-9][A-Za-z0-9+._:~-]*$"
-USER_NAME = r"^[a-z_][a-z0-9_.-]*\$?$"
-MODULE_NAME = r"^[a-z0-9_]+$"
-ABSOLUTE_PATH = r"^/[^\x00-\x1f]*$"
-VERSION = r"^[0-9]{1,4}(\.[0-9]{1,4}){1,3}(-rc[0-9]{1,3})?$"
-TAG = r"^v[0-9]{1,4}(\.[0-9]{1,4}){1,3}(-rc[0-9]{1,3})?$"
-FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._+~-]{0,254}$"
-REMEDY = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
-LOCAL_VERSION = r"^([-+.][a-z0-9][a-z0-9.+-]{0,30})?$"
-"""In letters that a Debian package's name can have as well (Debian policy, section 5.6.7)."""
-COMPILER = r"^(gcc|clang)(-[0-9]{1,2}(\.[0-9])?)?$"
-TARGET = r"^[a-z0-9_]+-softmmu$"
-CONFIGURE_FLAG = r"^--[A-Za-z0-9][A-Za-z0-9_-]*(=[A-Za-z0-9_,./:+@%=-]*)?$"
-BASE_URL = r"^(https?|file)://[!-~]+$"
-GIT_URL = r"^(https?|git|ssh|file)://[!-~]+$"
+from kvmwizard.text_rules import (
+    ABSOLUTE_PATH,
+    BASE_URL,
+    COMPILER,
+    CONFIGURE_FLAG,
+    FILE_NAME,
+    GIT_URL,
+    LOCAL_VERSION,
+    MODULE_NAME,
+    PACKAGE_NAME,
+    REMEDY,
+    TAG,
+    TARGET,
+    USER_NAME,
+    VERSION,
+)
 
 
 def without_repeats(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -29,7 +29,6 @@ from kvmwizard.catalog.shipped import shipped_table
 from kvmwizard.catalog.sources import Project, Sources, linux_directory
 from kvmwizard.catalog.tags import TagsRefused, remote_tags
 from kvmwizard.catalog.version import parse_version
-from kvmwizard.fetch.client import NOT_MODIFIED, get_text, prepare
 from kvmwizard.fetch.refused import AnswerRefused
 from kvmwizard.refusal import Refusal
 from kvmwizard.words import Words, say
@@ -184,6 +183,8 @@ class _Questions:
         return replace(_kept_part(self._cache, addresses), refusal=refusal)
 
     def _asked_now(self, address: str, read: Reader) -> Part:
+        from kvmwizard.fetch.client import NOT_MODIFIED, get_text  # noqa: PLC0415  -- see `_prepare`
+
         kept = self._cache.read(address)
         fetched = get_text(address, kept.etag if kept is not None else None)
         if fetched.status == NOT_MODIFIED and kept is not None:
@@ -227,6 +228,8 @@ def _shipped_directories() -> list[str]:
 
 def _prepare(sources: Sources) -> None:
     """Read the certificates once, before threads all do it at the same time."""
+    from kvmwizard.fetch.client import prepare  # noqa: PLC0415  -- tags are listed without it, and sooner
+
     if any(base.startswith("http") for base in sources.bases):
         prepare()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 
 from kvmwizard.catalog.catalogue import Mark, VersionEntry
 from kvmwizard.catalog.names import Listed
@@ -31,7 +32,8 @@ def marked(project: Project, listed: Iterable[Listed], today: str) -> tuple[Vers
         today: as 2026-11-22; lines end by it.
     """
     told = _merged(listed)
-    versions = sorted((version for version in map(parse_version, told) if version is not None), reverse=True)
+    parsed = (version for version in map(parse_version, told) if version is not None)
+    versions = sorted(parsed, key=attrgetter("order"), reverse=True)
     releases = [version for version in versions if version.candidate is None]
     standings = _standings(releases, told, today) if project == "linux" else {}
     newest_of_line: dict[str, Version] = {}
@@ -79,10 +81,10 @@ def _says(listed: Listed) -> tuple[bool, bool]:
 def _standings(releases: list[Version], told: Mapping[str, Listed], today: str) -> dict[str, _Standing]:
     """Each line of Linux; kernel.org's word goes before the shipped table's."""
     heads: dict[str, Listed] = {}
-    for listed in told.values():
-        version = parse_version(listed.version)
-        if version is not None and listed.moniker is not None and version.candidate is None:
-            heads[version.line] = listed
+    for version in releases:
+        listed = told[version.text]
+        if listed.moniker is not None:
+            heads.setdefault(version.line, listed)
     lines = list(dict.fromkeys(version.line for version in releases))
     shipped = shipped_table("linux").lines
     standings = {}

@@ -42,7 +42,9 @@ class VersionIndex:
         words = text.lower().split()
         if not words:
             return Found(self._entries[:limit], len(self._entries))
-        matching = [index for index, line in enumerate(self._lines) if all(word in line for word in words)]
+        matching = list(range(len(self._lines)))
+        for word in words:
+            matching = [index for index in matching if word in self._lines[index]]
         starts = (f"{SEPARATOR}{words[0]}", f"{SEPARATOR}v{words[0]}")
         first = [index for index in matching if any(start in self._lines[index] for start in starts)]
         rest = set(first)

@@ -8,9 +8,8 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
-from kvmwizard.answers import SourcesAnswer
 from kvmwizard.catalog.public_key import read_fingerprints
 from kvmwizard.catalog.version import Version, parse_version
 from kvmwizard.resources import asset_path
@@ -37,6 +36,23 @@ class Key:
     """A path below assets, as `keys/autosigner.asc`; for a person's own key, an absolute path."""
     owner: str
     signs: tuple[Signed, ...]
+
+
+class Given(Protocol):
+    """What a person may give in place of the data file's; `SourcesAnswer` is one, the options are another."""
+
+    @property
+    def kernel_mirror(self) -> str | None: ...  # noqa: D102  -- see `SourcesAnswer`
+    @property
+    def kernel_git(self) -> str | None: ...  # noqa: D102  -- as above
+    @property
+    def kernel_key(self) -> str | None: ...  # noqa: D102  -- as above
+    @property
+    def qemu_mirror(self) -> str | None: ...  # noqa: D102  -- as above
+    @property
+    def qemu_git(self) -> str | None: ...  # noqa: D102  -- as above
+    @property
+    def qemu_key(self) -> str | None: ...  # noqa: D102  -- as above
 
 
 @dataclass(frozen=True)
@@ -85,7 +101,7 @@ class Sources:
         return tuple(key for key in self.keys if signed in key.signs)
 
 
-def sources_for(project: Project, answer: SourcesAnswer | None) -> Sources:
+def sources_for(project: Project, answer: Given | None) -> Sources:
     """The project's sources, with what the person gave in place of the data file's.
 
     Reads the person's key file, if there is one. Raises KeyRefused where that
@@ -156,7 +172,7 @@ def _below_bases(sources: Sources, version: Version, name: str) -> tuple[str, ..
     return tuple(f"{base}/{below}" for base in sources.bases)
 
 
-def _given(project: Project, answer: SourcesAnswer | None) -> tuple[str | None, str | None, str | None]:
+def _given(project: Project, answer: Given | None) -> tuple[str | None, str | None, str | None]:
     if answer is None:
         return None, None, None
     if project == "linux":

@@ -42,7 +42,7 @@ class Version:
     def __str__(self) -> str:
         return self.text
 
-    @property
+    @cached_property
     def line(self) -> str:
         """The line of releases that it belongs to, as 6.12."""
         return ".".join(map(str, self.numbers[:2]))

@@ -5,6 +5,7 @@ from kvmwizard.commands.carry_out import carry_out
 from kvmwizard.commands.consent import agree_to
 from kvmwizard.commands.decisions import feasible_answers
 from kvmwizard.commands.exit_code import CommandRefused, ExitCode
+from kvmwizard.commands.given_sources import with_given_sources
 from kvmwizard.commands.machine import read_machine
 from kvmwizard.commands.output import show
 from kvmwizard.commands.parser import Options
@@ -21,18 +22,19 @@ def run(options: Options) -> ExitCode:
     saved = State.of(options)
     if options.stop:
         return stop_current_run(saved, options)
-    answers = Answers() if options.answers is None else answers_from(options.answers)
+    answers = None if options.answers is None else answers_from(options.answers)
     saved.take()
     session = saved.session(agreed_to=options.yes and options.answers is None)
+    wanted = with_given_sources(session.answers if answers is None else answers, options)
     unfinished = saved.unfinished_run(session)
     if unfinished is None:
-        return _begin(saved, session, answers if options.answers is not None else session.answers, options)
-    if unfinished.plan.purpose == "setup" and _agrees(answers, session.answers):
+        return _begin(saved, session, wanted, options)
+    if unfinished.plan.purpose == "setup" and _agrees(wanted, session.answers):
         if not options.json:
             show(say("Going on with run {run}, which was agreed to before.", run=unfinished.run_id))
         return carry_out(saved, unfinished.run_id, options)
     _refuse_while_under_way(unfinished)
-    return _begin(saved, session, answers if options.answers is not None else session.answers, options)
+    return _begin(saved, session, wanted, options)
 
 
 def _agrees(answers: Answers, decided: Answers) -> bool:

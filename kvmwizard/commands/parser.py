@@ -7,6 +7,9 @@ from kvmwizard import __version__
 from kvmwizard.commands.help import CellHelpFormatter
 from kvmwizard.words import _, translate_argparse
 
+SOURCE_OPTIONS = ("kernel_mirror", "kernel_git", "kernel_key", "qemu_mirror", "qemu_git", "qemu_key")
+"""The options, by their names in `Options`, that say where sources come from."""
+
 
 class Options(argparse.Namespace):
     """What was asked for; each command has those that its parser below defines."""
@@ -25,6 +28,16 @@ class Options(argparse.Namespace):
     follow: bool = False
     step: str | None = None
     run: str | None = None
+    project: str = "kernel"
+    tags: bool = False
+    offline: bool = False
+    search: str | None = None
+    kernel_mirror: str | None = None
+    kernel_git: str | None = None
+    kernel_key: str | None = None
+    qemu_mirror: str | None = None
+    qemu_git: str | None = None
+    qemu_key: str | None = None
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -47,8 +60,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--version", action="version", version=f"kvmwizard {__version__}", help=_("show the version and exit")
     )
     _add_state_directory(parser)
+    _add_sources(parser)
     commands = parser.add_subparsers(title=_("commands"), metavar=_("COMMAND"), dest="command")
     _add_check(commands)
+    _add_versions(commands)
     _add_plan(commands)
     _add_apply(commands)
     _add_status(commands)
@@ -70,10 +85,29 @@ def _add_check(commands: "Commands[argparse.ArgumentParser]") -> None:
     _add_json(parser)
 
 
+def _add_versions(commands: "Commands[argparse.ArgumentParser]") -> None:
+    parser = _add_command(
+        commands, "versions", _("list the versions that can be built here; changes nothing")
+    )
+    parser.add_argument("project", choices=("kernel", "qemu"), help=_("of which program"))
+    parser.add_argument(
+        "--tags", action="store_true", help=_("all tags of the git repository instead of releases")
+    )
+    parser.add_argument(
+        "--search", metavar=_("TEXT"), help=_("only those with this text, as 6.12, longterm or book")
+    )
+    parser.add_argument(
+        "--offline", action="store_true", help=_("ask no server: the list that was kept, or a small one")
+    )
+    _add_sources(parser)
+    _add_json(parser)
+
+
 def _add_plan(commands: "Commands[argparse.ArgumentParser]") -> None:
     parser = _add_command(commands, "plan", _("list exactly what would be done; changes nothing"))
     _add_root(parser)
     _add_answers(parser)
+    _add_sources(parser)
     forms = parser.add_mutually_exclusive_group()
     forms.add_argument(
         "--format",
@@ -91,6 +125,7 @@ def _add_apply(commands: "Commands[argparse.ArgumentParser]") -> None:
         commands, "apply", _("carry the plan out, or go on with a run that stopped, and prove the result")
     )
     _add_answers(parser)
+    _add_sources(parser)
     parser.add_argument(
         "--stop", action="store_true", help=_("bring the run that is under way to a safe end")
     )
@@ -151,6 +186,23 @@ def _add_state_directory(parser: argparse.ArgumentParser) -> None:
         metavar=_("DIRECTORY"),
         help=_("where answers and runs are kept (default: kvmwizard in the user's state directory)"),
     )
+
+
+def _add_sources(parser: argparse.ArgumentParser) -> None:
+    # Without defaults of their own, as above.
+    sources = parser.add_argument_group(
+        _("where sources come from"),
+        _("Each stands in place of the project's own server, and is kept with the answers."),
+    )
+    for option, name, meaning in (
+        ("--kernel-mirror", _("URL"), _("of https://cdn.kernel.org/pub/linux/kernel")),
+        ("--kernel-git", _("URL"), _("of the repository with the tags of Linux")),
+        ("--kernel-key", _("FILE"), _("one more public key whose signatures of Linux count")),
+        ("--qemu-mirror", _("URL"), _("of https://download.qemu.org")),
+        ("--qemu-git", _("URL"), _("of the repository with the tags of QEMU")),
+        ("--qemu-key", _("FILE"), _("one more public key whose signatures of QEMU count")),
+    ):
+        sources.add_argument(option, metavar=name, help=meaning, default=argparse.SUPPRESS)
 
 
 def _add_root(parser: argparse.ArgumentParser) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from kvmwizard.answers import Answers
 from kvmwizard.commands.decisions import feasible_answers
 from kvmwizard.commands.exit_code import CommandRefused, ExitCode
+from kvmwizard.commands.given_sources import with_given_sources
 from kvmwizard.commands.machine import read_machine
 from kvmwizard.commands.output import show, show_json, width
 from kvmwizard.commands.parser import Options
@@ -23,7 +24,7 @@ from kvmwizard.words import Words
 def run(options: Options) -> ExitCode:
     """Print the plan for the given answers, the saved ones, or the proposals. Raises CommandRefused."""
     facts = read_machine(options.root)
-    plan = planned(_wanted(options, facts), facts)
+    plan = planned(with_given_sources(_wanted(options, facts), options), facts)
     evidence = evidence_of(plan, facts)
     if options.format == "sh":
         show(plan_as_shell(plan))

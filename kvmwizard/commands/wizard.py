@@ -4,11 +4,16 @@ import sys
 
 from kvmwizard.commands.directory import asked_state_directory
 from kvmwizard.commands.output import understands_escapes
-from kvmwizard.commands.parser import Options
+from kvmwizard.commands.parser import SOURCE_OPTIONS, Options
 
 
 def run(options: Options) -> int:
-    """Open the wizard; without a terminal for it, print the check report and the plan."""
+    """Open the wizard; without a terminal for it, print the check report and the plan.
+
+    Servers and keys that options name are saved with the answers first. Raises CommandRefused.
+    """
+    if any(getattr(options, name) is not None for name in SOURCE_OPTIONS):
+        _save_sources(options)
     if sys.stdin.isatty() and understands_escapes(sys.stdout):
         from screens.app import open_wizard  # noqa: PLC0415  -- Textual is imported for the wizard alone
 
@@ -17,3 +22,17 @@ def run(options: Options) -> int:
     from kvmwizard.commands.saved import State  # noqa: PLC0415  -- as above
 
     return report_plainly(State.of(options))
+
+
+def _save_sources(options: Options) -> None:
+    from kvmwizard.commands.given_sources import with_given_sources  # noqa: PLC0415  -- hardly ever needed
+    from kvmwizard.commands.saved import State  # noqa: PLC0415  -- as above
+
+    saved = State.of(options)
+    saved.take()
+    try:
+        session = saved.session()
+        answers = with_given_sources(session.answers, options)
+        saved.save(session.model_copy(update={"answers": answers}))
+    finally:
+        saved.sessions.unlock()

@@ -1,0 +1,25 @@
+"""What a version's marks say to a person."""
+
+from kvmwizard.catalog.catalogue import Mark, VersionEntry
+from kvmwizard.words import Words, say
+
+MARK_WORDS: dict[Mark, Words] = {
+    "newest": say("newest"),
+    "longterm": say("long-term"),
+    "end-of-life": say("end of life"),
+    "book": say("as in the book"),
+}
+
+
+def mark_words(entry: VersionEntry) -> tuple[Words, ...]:
+    """Each mark, with its date where that is known; and that it is a candidate, where it is."""
+    marks = tuple(_mark(mark, entry.end_of_life) for mark in entry.marks)
+    return (say("release candidate"), *marks) if entry.candidate else marks
+
+
+def _mark(mark: Mark, end_of_life: str | None) -> Words:
+    if end_of_life is not None and mark == "longterm":
+        return say("long-term until {date}", date=end_of_life)
+    if end_of_life is not None and mark == "end-of-life":
+        return say("end of life since {date}", date=end_of_life)
+    return MARK_WORDS[mark]
