@@ -57,6 +57,9 @@ PageName = Literal[
     "proof",
 ]
 
+Way = Literal["packages", "source", "book"]
+"""The ways in, as `WelcomeAnswer` has them."""
+
 
 class Session(BaseModel):
     """What is saved between steps."""
@@ -67,6 +70,8 @@ class Session(BaseModel):
     answers: Answers = Answers()
     page: PageName = "welcome"
     run_id: Annotated[str, Field(pattern=RUN_ID)] | None = None
+    other_ways: dict[Way, Answers] = {}
+    """What was answered on the ways in that were left for another one; it comes back with them."""
 
 
 class SessionRefused(Refusal):

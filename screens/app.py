@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # pydantic and the engine are read in after the first frame
 
 
 class WizardApp(App[int]):
-    """Ten pages, one session."""
+    """The pages, and one session."""
 
     TITLE = "kvmwizard"
     CSS_PATH = asset_path("kvmwizard.tcss")
@@ -181,6 +181,19 @@ class WizardApp(App[int]):
             return
         await self.save(self.state.with_answer(event.answer))
         self._tell_page()
+
+    @on(Page.WayChosen)
+    async def _way_was_chosen(self, event: Page.WayChosen) -> None:
+        if not await self._can_edit():
+            return
+        # The book's way asks the catalogue what this machine needs.
+        await self.save(await asyncio.to_thread(self.state.with_way, event.way))
+        self._tell_page()
+
+    @on(Page.Sought)
+    async def _page_was_sought(self, event: Page.Sought) -> None:
+        if await self._can_edit():
+            await self.open_page(page_named(event.page))
 
     async def _can_edit(self) -> bool:
         """Whether the session is ours to change, once that is known."""

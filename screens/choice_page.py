@@ -74,10 +74,13 @@ class ChoicePage(Page):
         """Enter takes what the cursor is on, where that is another choice."""
         return _("Take this") if self._selected_sign() is Sign.UNCHOSEN else super().next_label()
 
+    @property
+    def selected(self) -> Entry | None:
+        """What the cursor is on; None while the page has no list yet."""
+        return next((entries.selected for entries in self.query(EntryList)), None)
+
     def _selected_sign(self) -> Sign | None:
-        """Of what the cursor is on; None while the page has no list yet."""
-        selected = next((entries.selected for entries in self.query(EntryList)), None)
-        return selected.sign if selected is not None else None
+        return self.selected.sign if self.selected is not None else None
 
     def first_selected(self) -> str | None:
         """The cursor starts at what is chosen."""
@@ -94,13 +97,12 @@ class ChoicePage(Page):
 
     def action_explain(self) -> None:
         """Space chooses here, so reading has a key of its own."""
-        selected = self.query_one(EntryList).selected
-        if selected is not None:
-            self.explain_all(selected)
+        if self.selected is not None:
+            self.explain_all(self.selected)
 
     async def action_next(self) -> None:
         """Take the choice that the cursor is on, keep the answer, and go on if this machine can do it."""
-        selected = self.query_one(EntryList).selected
+        selected = self.selected
         taken = self.pressed(selected) if selected is not None and selected.sign is Sign.UNCHOSEN else None
         answer = taken or self.current()
         self._waited = self.state.machine is None

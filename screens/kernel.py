@@ -1,17 +1,26 @@
 """Kernel: which one this host shall run."""
 
-from kvmwizard.answers import AnswerModel, DistributionKernel, KeepKernel, KernelAnswer
+from kvmwizard.answers import (
+    AnswerModel,
+    DistributionKernel,
+    GitKernel,
+    KeepKernel,
+    KernelAnswer,
+    LocalSourceKernel,
+    ReleaseKernel,
+)
 from kvmwizard.host.facts import Facts
 from kvmwizard.host.reading import known
 from kvmwizard.words import _
-from screens.choice_page import ChoicePage
+from screens.source_page import SourcePage, built_by
 from screens.widgets.entries import Entry, Part, Sign
 
 
-class KernelPage(ChoicePage):
-    """Keep the running kernel, or install the distribution's newest."""
+class KernelPage(SourcePage):
+    """Keep the running kernel, install the distribution's newest, or build one."""
 
     PAGE = "kernel"
+    PROJECT = "linux"
 
     def asks(self) -> str:
         """The question, and what is still being waited for."""
@@ -22,7 +31,7 @@ class KernelPage(ChoicePage):
         return _("Which kernel shall run guests?")
 
     def choices(self, facts: Facts) -> tuple[Entry, ...]:
-        """The running kernel, and what the package manager offers."""
+        """The running kernel, what the package manager offers, and what can be built."""
         answer = self.current()
         keeps = answer is None or isinstance(answer.kernel, KeepKernel)
         running = Entry(
@@ -38,12 +47,14 @@ class KernelPage(ChoicePage):
                 ),
             ),
         )
-        return (running, *self._distribution_kernel(keeps=keeps))
+        return (running, *self._distribution_kernel(), *self.source_entries())
 
-    def _distribution_kernel(self, *, keeps: bool) -> tuple[Entry, ...]:
+    def _distribution_kernel(self) -> tuple[Entry, ...]:
         offered = self._offered()
         if offered is None:
             return ()
+        answer = self.current()
+        chosen = answer is not None and isinstance(answer.kernel, DistributionKernel)
         what = _(
             "Installs {package}. The running kernel stays and can be started as before.",
             package=offered.package,
@@ -56,7 +67,7 @@ class KernelPage(ChoicePage):
         return (
             Entry(
                 id="distribution",
-                sign=Sign.UNCHOSEN if keeps else Sign.CHOSEN,
+                sign=Sign.CHOSEN if chosen else Sign.UNCHOSEN,
                 title=_("The distribution's newest"),
                 detail=f"{offered.package} {offered.version}",
                 explanation=tuple(parts),
@@ -82,3 +93,15 @@ class KernelPage(ChoicePage):
         if entry.id == "distribution" and offered is not None:
             return KernelAnswer(kernel=offered)
         return KernelAnswer(kernel=KeepKernel())
+
+    def built(self) -> tuple[str, str, str] | None:
+        """The kernel that is built."""
+        return built_by(self.state.answers, self.PROJECT)
+
+    def with_source(self, kind: str, text: str, version: str) -> KernelAnswer:
+        """The answer for a kernel from source. Raises ValueError where the text cannot be it."""
+        if kind == "release":
+            return KernelAnswer(kernel=ReleaseKernel(version=text))
+        if kind == "git":
+            return KernelAnswer(kernel=GitKernel(tag=text))
+        return KernelAnswer(kernel=LocalSourceKernel(path=text, version=version))

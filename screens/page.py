@@ -22,7 +22,7 @@ from screens.wizard import page_named
 
 if TYPE_CHECKING:  # pydantic is read in after the first frame
     from kvmwizard.answers import AnswerModel
-    from kvmwizard.session import PageName
+    from kvmwizard.session import PageName, Way
 
 
 class Page(Screen[None]):
@@ -56,6 +56,20 @@ class Page(Screen[None]):
         def __init__(self, answer: "AnswerModel") -> None:
             super().__init__()
             self.answer = answer
+
+    class WayChosen(Message):
+        """The person takes another way in."""
+
+        def __init__(self, way: "Way") -> None:
+            super().__init__()
+            self.way = way
+
+    class Sought(Message):
+        """The person wants a certain page, as that of a problem."""
+
+        def __init__(self, page: "PageName") -> None:
+            super().__init__()
+            self.page = page
 
     class RunChosen(Message):
         """A run was made for the plan that was agreed to; `saved` is set once the session names it."""

@@ -1,18 +1,28 @@
 """QEMU: which one guests shall run under."""
 
-from kvmwizard.answers import AnswerModel, DistributionQemu, LocalQemu, QemuAnswer, native_emulators
+from kvmwizard.answers import (
+    AnswerModel,
+    DistributionQemu,
+    GitQemu,
+    LocalQemu,
+    LocalSourceQemu,
+    QemuAnswer,
+    ReleaseQemu,
+    native_emulators,
+)
 from kvmwizard.host.facts import Facts
 from kvmwizard.host.qemu import QemuBinary
 from kvmwizard.host.reading import known
 from kvmwizard.words import _
-from screens.choice_page import ChoicePage
+from screens.source_page import SourcePage, built_by
 from screens.widgets.entries import Entry, Part, Sign
 
 
-class QemuPage(ChoicePage):
-    """The distribution's package, or a QEMU already here."""
+class QemuPage(SourcePage):
+    """The distribution's package, a QEMU already here, or one that is built."""
 
     PAGE = "qemu"
+    PROJECT = "qemu"
 
     def asks(self) -> str:
         """The question, and what is still being waited for."""
@@ -21,10 +31,10 @@ class QemuPage(ChoicePage):
         return _("Which QEMU shall run guests?")
 
     def choices(self, facts: Facts) -> tuple[Entry, ...]:
-        """The package first, then each QEMU found."""
+        """The package first, then each QEMU found, then what can be built."""
         chosen = self._chosen()
         here = tuple(local_entry(binary, chosen) for binary in native_emulators(facts))
-        return (self._package_entry(chosen), *here)
+        return (self._package_entry(chosen), *here, *self.source_entries())
 
     def _package_entry(self, chosen: str) -> Entry:
         offer = self.state.offers.qemu if self.state.offers is not None else None
@@ -46,10 +56,11 @@ class QemuPage(ChoicePage):
         )
 
     def _chosen(self) -> str:
+        """The chosen entry's id."""
         answer = self.current()
-        return (
-            answer.qemu.path if answer is not None and isinstance(answer.qemu, LocalQemu) else "distribution"
-        )
+        if answer is None:
+            return "distribution"
+        return answer.qemu.path if isinstance(answer.qemu, LocalQemu) else answer.qemu.source
 
     def current(self) -> QemuAnswer | None:
         """The QEMU chosen."""
@@ -60,6 +71,18 @@ class QemuPage(ChoicePage):
         if entry.id == "distribution":
             return QemuAnswer(qemu=DistributionQemu())
         return QemuAnswer(qemu=LocalQemu(path=entry.id))
+
+    def built(self) -> tuple[str, str, str] | None:
+        """The QEMU that is built."""
+        return built_by(self.state.answers, self.PROJECT)
+
+    def with_source(self, kind: str, text: str, version: str) -> QemuAnswer:
+        """The answer for a QEMU from source. Raises ValueError where the text cannot be it."""
+        if kind == "release":
+            return QemuAnswer(qemu=ReleaseQemu(version=text))
+        if kind == "git":
+            return QemuAnswer(qemu=GitQemu(tag=text))
+        return QemuAnswer(qemu=LocalSourceQemu(path=text, version=version))
 
 
 def local_entry(binary: QemuBinary, chosen: str) -> Entry:

@@ -10,18 +10,24 @@ from screens.wizard import PageEntry, pages_for
 
 if TYPE_CHECKING:  # pydantic and the engine's parts are read in after the first frame
     from kvmwizard.answers import AnswerModel, Answers
+    from kvmwizard.catalog.sources import Project
     from kvmwizard.checks.results import CheckResult
     from kvmwizard.host.facts import Facts
     from kvmwizard.host.host import Host
     from kvmwizard.packages.offers import KernelOffer, PackageOffer
     from kvmwizard.plan.model import Plan
-    from kvmwizard.session import PageName, Session, SessionStore
+    from kvmwizard.session import PageName, Session, SessionStore, Way
+    from screens.advice import Advice
+    from screens.listing import Form, Listing
 
 ANSWER_FIELDS = {
     "WelcomeAnswer": "welcome",
+    "SourcesAnswer": "sources",
     "KernelAnswer": "kernel",
+    "KernelBuildAnswer": "kernel_build",
     "KernelOptionsAnswer": "kernel_options",
     "QemuAnswer": "qemu",
+    "QemuBuildAnswer": "qemu_build",
     "QemuOptionsAnswer": "qemu_options",
     "AccessAnswer": "access",
 }
@@ -66,6 +72,10 @@ class WizardState:
         """The command line that starts a guest, once the proof is good; left on the terminal, too."""
         self.machine: Machine | None = None
         self.offers: Offers | None = None
+        self.listings: dict[tuple[Project, Form], Listing] = {}
+        """The lists of versions that servers gave: a chooser that is opened again shows them at once."""
+        self.advice: Advice | None = None
+        """What this machine's tools can build, as far as it was asked; see `screens.advice`."""
         self.opened = False
         """The session was loaded; before, only what needs no session can be shown."""
         self.watching_only = False
@@ -112,6 +122,17 @@ class WizardState:
         """The session with one page's answer changed."""
         answers = self.session.answers.model_copy(update={ANSWER_FIELDS[type(answer).__name__]: answer})
         return self.session.model_copy(update={"answers": answers})
+
+    def with_way(self, way: "Way") -> "Session":
+        """The session on another way in; the book's answers are those for this machine."""
+        from screens.ways import on_way  # noqa: PLC0415  -- as in `open`
+
+        book = None
+        if way == "book" and self.machine is not None:
+            from kvmwizard.catalog.book import book_answers  # noqa: PLC0415  -- only for the book's way
+
+            book = book_answers(self.machine.facts)
+        return on_way(self.session, way, book)
 
     def with_page(self, page: "PageName") -> "Session":
         """The session at another page."""

@@ -13,14 +13,30 @@ if TYPE_CHECKING:  # a page is read in when it is opened, and pydantic after the
     from screens.page import Page
 
 
-def always(_answers: "Answers") -> bool:
+BUILT_SOURCES = ("release", "git", "local-source")
+"""The `source` of every kernel and QEMU that is built here."""
+
+
+def always(_answers: "Answers | None") -> bool:
     """The page belongs to every way."""
     return True
 
 
-def qemu_is_installed_by_us(answers: "Answers") -> bool:
-    """Nothing is installed beside a QEMU that is here already."""
-    return answers.qemu is None or answers.qemu.qemu.source == "distribution"
+def kernel_is_built(answers: "Answers | None") -> bool:
+    """A kernel from source has options of its own."""
+    return (
+        answers is not None and answers.kernel is not None and answers.kernel.kernel.source in BUILT_SOURCES
+    )
+
+
+def qemu_is_built(answers: "Answers | None") -> bool:
+    """A QEMU from source has options of its own."""
+    return answers is not None and answers.qemu is not None and answers.qemu.qemu.source in BUILT_SOURCES
+
+
+def qemu_is_installed_by_us(answers: "Answers | None") -> bool:
+    """Nothing is installed beside a QEMU that is here already, or built here."""
+    return answers is None or answers.qemu is None or answers.qemu.qemu.source == "distribution"
 
 
 @dataclass(frozen=True)
@@ -31,7 +47,8 @@ class PageEntry:
     title: Words
     page: str
     """Its class, as `module:name`."""
-    applies: "Callable[[Answers], bool]" = always
+    applies: "Callable[[Answers | None], bool]" = always
+    """Whether it belongs to the way that these answers take; None: nothing was answered yet."""
 
     def load(self) -> "type[Page]":
         """Its class; opening a page is what imports it."""
@@ -43,8 +60,10 @@ PAGES: tuple[PageEntry, ...] = (
     PageEntry("welcome", say("Welcome"), "screens.welcome:WelcomePage"),
     PageEntry("hardware", say("Hardware"), "screens.hardware:HardwarePage"),
     PageEntry("kernel", say("Kernel"), "screens.kernel:KernelPage"),
+    PageEntry("kernel_build", say("Kernel build"), "screens.kernel_build:KernelBuildPage", kernel_is_built),
     PageEntry("kernel_options", say("Kernel options"), "screens.kernel_options:KernelOptionsPage"),
     PageEntry("qemu", say("QEMU"), "screens.qemu:QemuPage"),
+    PageEntry("qemu_build", say("QEMU build"), "screens.qemu_build:QemuBuildPage", qemu_is_built),
     PageEntry(
         "qemu_options", say("QEMU options"), "screens.qemu_options:QemuOptionsPage", qemu_is_installed_by_us
     ),
@@ -56,8 +75,8 @@ PAGES: tuple[PageEntry, ...] = (
 
 
 def pages_for(answers: "Answers | None") -> tuple[PageEntry, ...]:
-    """The pages of the way that these answers take; every page before anything was answered."""
-    return tuple(page for page in PAGES if answers is None or page.applies(answers))
+    """The pages of the way that these answers take."""
+    return tuple(page for page in PAGES if page.applies(answers))
 
 
 def page_named(name: "PageName") -> PageEntry:

@@ -74,7 +74,9 @@ class EntryList(ScrollView, can_focus=True):
         super().__init__(id=id)
         self.entries: tuple[Entry, ...] = ()
         self.cursor = 0
-        self._lines: list[Strip] = []
+        self._lines: dict[int, Strip] = {}
+        """As painted, by their rows; those that nobody saw are not painted."""
+        self._columns: Columns | None = None
 
     def on_mount(self) -> None:
         """The scroll bar is one that every terminal can show."""
@@ -148,8 +150,7 @@ class EntryList(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """Textual asks for a line."""
-        row = y + self.scroll_offset.y
-        return self._lines[row] if row < len(self._lines) else BLANK
+        return self._painted(y + self.scroll_offset.y)
 
     def _follow_cursor(self) -> None:
         first, height = self.scroll_offset.y, self.size.height
@@ -160,23 +161,30 @@ class EntryList(ScrollView, can_focus=True):
             self.scroll_to(y=self.cursor - height + 1, animate=False, force=True, immediate=True)
 
     def _repaint(self) -> None:
+        """Send of the lines in sight what differs; the others are painted when they come in sight."""
         if not self.is_mounted:
             return
-        old, self._lines = self._lines, self._painted()
-        for row in range(max(len(old), len(self._lines))):
-            before = old[row] if row < len(old) else BLANK
-            after = self._lines[row] if row < len(self._lines) else BLANK
-            width = changed_width(before, after)
+        old, self._lines = self._lines, {}
+        self._columns = Columns(self.entries, self.scrollable_content_region.width, self._signs)
+        first = self.scroll_offset.y
+        for row in range(first, first + self.size.height):
+            width = changed_width(old.get(row, BLANK), self._painted(row))
             if width:
-                self.refresh(Region(0, row - self.scroll_offset.y, width, 1))
+                self.refresh(Region(0, row - first, width, 1))
 
-    def _painted(self) -> list[Strip]:
+    def _painted(self, row: int) -> Strip:
+        if row not in self._lines:
+            if self._columns is None or row >= len(self.entries):
+                return BLANK
+            self._lines[row] = self._row(
+                self.entries[row], self._columns, self._signs, selected=row == self.cursor
+            )
+        return self._lines[row]
+
+    @property
+    def _signs(self) -> Signs:
         signs = getattr(self.app, "signs", UNICODE_SIGNS)
-        columns = Columns(self.entries, self.scrollable_content_region.width, signs)
-        return [
-            self._row(entry, columns, signs, selected=row == self.cursor)
-            for row, entry in enumerate(self.entries)
-        ]
+        return signs if isinstance(signs, Signs) else UNICODE_SIGNS
 
     def _row(self, entry: Entry, columns: "Columns", signs: Signs, *, selected: bool) -> Strip:
         cursor = self.get_component_rich_style("entry--cursor", partial=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 from tests.bench.commands import CHECKOUT, check_results, version_result
 from tests.bench.measure import Result
 from tests.bench.screens import first_frame_result, terminal_results
+from tests.bench.search import search_results
 
 
 def report(results: list[Result]) -> None:
@@ -37,6 +38,7 @@ def main() -> None:
             check_results,
             partial(first_frame_result, states),
             partial(terminal_results, states),
+            search_results,
         )
         for measure in measurements:
             fresh = measure()

@@ -117,6 +117,18 @@ class MeasuredTerminal:
         os.write(self.descriptor, keys)
         return self.until_quiet()
 
+    def last_byte_after(self, keys: bytes, seconds: float = QUIET_SECONDS) -> float:
+        """Type keys: the seconds until the last byte that came before the terminal was quiet again."""
+        chunks: list[bytes] = []
+        pressed = arrived = time.perf_counter()
+        os.write(self.descriptor, keys)
+        while chunk := self._read(seconds):
+            arrived = time.perf_counter()
+            chunks.append(chunk)
+        for chunk in chunks:
+            self._stream.feed(chunk)
+        return arrived - pressed
+
     def resident_bytes(self) -> int:
         """The program's resident memory (VmRSS of proc(5))."""
         status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
