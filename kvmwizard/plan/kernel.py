@@ -6,12 +6,22 @@ from kvmwizard.host.facts import Facts
 from kvmwizard.host.modules import ModuleState
 from kvmwizard.host.processor import VirtualizationExtension
 from kvmwizard.packages.distributions import expected
-from kvmwizard.plan.model import FileHolds, FileMentions, ModuleLoaded, RunCommand, Step, WriteFile
+from kvmwizard.plan.model import (
+    Action,
+    Condition,
+    FileHolds,
+    FileMentions,
+    ModuleLoaded,
+    RunCommand,
+    Step,
+    WriteFile,
+)
 from kvmwizard.words import Words, say
 
 MODULES_FILE = "/etc/modules-load.d/kvmwizard.conf"
 OPTIONS_FILE = "/etc/modprobe.d/kvmwizard.conf"
 GRUB_FILE = "/etc/default/grub.d/kvmwizard.cfg"
+GRUB_DEFAULT_FILE = "/etc/default/grub.d/kvmwizard-boot.cfg"
 GRUB_MENU = "/boot/grub/grub.cfg"
 """What update-grub(8) makes of it: only what stands here reaches the kernel."""
 MODPROBE = "/sbin/modprobe"
@@ -191,6 +201,16 @@ def _boot_step(names: tuple[str, ...]) -> Step:
         seconds=0,
         conditions=(FileHolds(path=MODULES_FILE, text=text, mode=PLAIN_FILE),),
         actions=(WriteFile(path=MODULES_FILE, text=text, mode=PLAIN_FILE),),
+    )
+
+
+def saved_default() -> tuple[tuple[Condition, ...], tuple[Action, ...]]:
+    """What lets GRUB start another kernel than the first of its menu (GRUB_DEFAULT in its manual)."""
+    text = "# Written by kvmwizard.\nGRUB_DEFAULT=saved\n"
+    written = {"path": GRUB_DEFAULT_FILE, "text": text, "mode": PLAIN_FILE}
+    return (
+        (FileHolds.model_validate(written),),
+        (WriteFile.model_validate(written), RunCommand(argv=(UPDATE_GRUB,))),
     )
 
 

@@ -1,35 +1,41 @@
 """How a kernel is built, in shell; see `plan.source_shell`."""
 
 from kvmwizard.plan.build_model import BootKernel, CompileKernel, ConfigureKernel, StageKernel
-from kvmwizard.plan.shell_words import Lines, here_document, line, quoted
+from kvmwizard.plan.shell_words import Lines, broken, here_document, indented, line, quoted
 
-FRAGMENT = "kvmwizard.config"
+BASE, FRAGMENT = "kvmwizard-base.config", "kvmwizard.config"
+CLEARED_TEXTS = (
+    r"s/^CONFIG_\(SYSTEM_TRUSTED_KEYS\|SYSTEM_REVOCATION_KEYS\|MODULE_SIG_KEY\)=.*/CONFIG_\1=\"\"/"
+)
+CLEARED_SWITCHES = r"s/^CONFIG_\(MODULE_SIG_ALL\|MODULE_SIG_FORCE\)=y$/# CONFIG_\1 is not set/"
+"""What names keys that only the distribution has (certs/Kconfig)."""
 
 
 def configure_kernel(action: ConfigureKernel) -> Lines:
     """The base, the fragment merged in, and every symbol of it looked for afterwards."""
-    config, fragment = f"{action.build}/.config", f"{action.build}/{FRAGMENT}"
-    symbols = [f"CONFIG_{name}={value}" for name, value in sorted(action.symbols.items())]
-    symbols += [f'CONFIG_LOCALVERSION="{action.local_version}"', "CONFIG_LOCALVERSION_AUTO=n"]
-    merge = ("scripts/kconfig/merge_config.sh", "-m", "-O", action.build, config, fragment)
+    symbols = {**action.symbols, "LOCALVERSION": f'"{action.local_version}"', "LOCALVERSION_AUTO": "n"}
+    build = quoted(action.build)
     return (
         line("mkdir", "-p", "--", action.build),
+        *_in_tree(action.tree),
+        *_base(action),
+        line("cd", "--", action.build),
+        line("mv", "--", ".config", BASE),
+        *here_document(f"cat >{FRAGMENT}", map(_fragment_line, symbols, symbols.values())),
+        line("/bin/sh", f"{action.tree}/scripts/kconfig/merge_config.sh", "-m", "-O", ".", BASE, FRAGMENT),
         line("cd", "--", action.tree),
-        *_reproducible(action.tree),
-        *_base(action, config),
-        *here_document(f"cat >{quoted(fragment)}", symbols),
-        line(*merge),
-        _make(action, "olddefconfig"),
-        *_symbol_check(config, fragment),
+        *_make(action, "olddefconfig"),
+        f"grep '^CONFIG' {build}/{FRAGMENT} | while IFS= read -r symbol; do",
+        f'    grep -qxF -- "$symbol" {build}/.config || echo "not set: $symbol" >&2',
+        "done",
     )
 
 
 def compile_kernel(action: CompileKernel) -> Lines:
     """The image and the modules."""
     return (
-        line("cd", "--", action.tree),
-        *_reproducible(action.tree),
-        _make(action, f"-j{action.jobs}"),
+        *_in_tree(action.tree),
+        *_make(action, f"-j{action.jobs}"),
     )
 
 
@@ -39,16 +45,20 @@ def stage_kernel(action: StageKernel) -> Lines:
     return (
         line("rm", "-rf", "--", action.stage),
         line("mkdir", "-p", "--", boot),
-        line("cd", "--", action.tree),
-        *_reproducible(action.tree),
+        *_in_tree(action.tree),
         f"if grep -q '^CONFIG_MODULES=y' {quoted(f'{action.build}/.config')}; then",
-        f"    {_make(action, f'INSTALL_MOD_PATH={action.stage}', 'INSTALL_MOD_STRIP=1', 'modules_install')}",
-        f"    {line('rm', '-f', '--', f'{modules}/build', f'{modules}/source')}",
+        *indented(
+            (
+                *_make(action, f"INSTALL_MOD_PATH={action.stage}", "INSTALL_MOD_STRIP=1", "modules_install"),
+                *broken("rm", "-f", "--", f"{modules}/build", f"{modules}/source"),
+            )
+        ),
         "fi",
-        f"image=$({_make(action, '-s', 'image_name')})",
+        f"image=$({' '.join(_make(action, '-s', 'image_name'))})",
         f'cp -- {quoted(action.build)}/"$image" {quoted(f"{boot}/vmlinuz-{action.release}")}',
-        line("cp", "--", f"{action.build}/System.map", f"{boot}/System.map-{action.release}"),
-        line("cp", "--", f"{action.build}/.config", f"{boot}/config-{action.release}"),
+        *broken("cp", "--", f"{action.build}/System.map", f"{boot}/System.map-{action.release}"),
+        *broken("cp", "--", f"{action.build}/.config", f"{boot}/config-{action.release}"),
+        line("chmod", "-R", "u=rwX,go=rX", "--", action.stage),
     )
 
 
@@ -57,35 +67,40 @@ def boot_kernel(action: BootKernel) -> Lines:
     return ()
 
 
-def _base(action: ConfigureKernel, config: str) -> Lines:
+def _base(action: ConfigureKernel) -> Lines:
     if action.base_file is None or action.base == "defconfig":
-        return (_make(action, "defconfig"),)
+        return _make(action, "defconfig")
+    config = quoted(f"{action.build}/.config")
+    clear = line("sed", "-e", CLEARED_TEXTS, "-e", CLEARED_SWITCHES)
     read = "gzip -dc" if action.base_file.endswith(".gz") else "cat"
-    copied = f"{read} -- {quoted(action.base_file)} >{quoted(config)}"
+    copied = (f"{read} -- {quoted(action.base_file)} |", f"    {clear} >{config}")
     if action.base != "localmodconfig":
-        return (copied,)
-    return (copied, f"yes '' | {_make(action, 'localmodconfig')}")
-
-
-def _symbol_check(config: str, fragment: str) -> Lines:
-    """Names what was asked for and is not there; `n` is the absence of a line."""
+        return copied
     return (
-        f"grep -v '=n$' {quoted(fragment)} | while IFS= read -r symbol; do",
-        f'    grep -qxF -- "$symbol" {quoted(config)} || echo "not in the configuration: $symbol" >&2',
-        "done",
+        *copied,
+        *_make(action, "olddefconfig"),
+        "if [ -s /proc/modules ]; then",
+        *indented(_make(action, "LSMOD=/proc/modules", "localmodconfig")),
+        "fi",
     )
 
 
-def _reproducible(tree: str) -> Lines:
-    """Documentation/kbuild/reproducible-builds.rst."""
+def _fragment_line(name: str, value: str) -> str:
+    """As in a .config."""
+    return f"# CONFIG_{name} is not set" if value == "n" else f"CONFIG_{name}={value}"
+
+
+def _in_tree(tree: str) -> Lines:
+    """With the settings that make two builds equal (Documentation/kbuild/reproducible-builds.rst)."""
     return (
-        f"seconds=$(stat --format %Y -- {quoted(f'{tree}/Makefile')})",
-        "KBUILD_BUILD_TIMESTAMP=$(date --utc --date \"@$seconds\" '+%a %b %d %H:%M:%S UTC %Y')",
-        "export KBUILD_BUILD_TIMESTAMP KBUILD_BUILD_USER=kvmwizard KBUILD_BUILD_HOST=kvmwizard "
-        'KBUILD_BUILD_VERSION=1 SOURCE_DATE_EPOCH="$seconds" LOCALVERSION=',
+        line("cd", "--", tree),
+        "seconds=$(stat --format %Y Makefile)",
+        "KBUILD_BUILD_TIMESTAMP=$(date -u -d \"@$seconds\" '+%a %b %d %H:%M:%S UTC %Y')",
+        "export KBUILD_BUILD_TIMESTAMP SOURCE_DATE_EPOCH=$seconds LOCALVERSION=",
+        "export KBUILD_BUILD_USER=kvmwizard KBUILD_BUILD_HOST=kvmwizard KBUILD_BUILD_VERSION=1",
     )
 
 
-def _make(action: ConfigureKernel | CompileKernel | StageKernel, *targets: str) -> str:
+def _make(action: ConfigureKernel | CompileKernel | StageKernel, *targets: str) -> Lines:
     settings = (f"{name}={value}" for name, value in sorted(action.make_variables.items()))
-    return line("make", f"O={action.build}", *settings, *targets)
+    return broken("make", f"O={action.build}", *settings, *targets)

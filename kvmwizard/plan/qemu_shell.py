@@ -1,49 +1,87 @@
 """How a QEMU is built, in shell; see `plan.source_shell`."""
 
 from kvmwizard.plan.build_model import CompileQemu, ConfigureQemu, StageQemu
-from kvmwizard.plan.shell_words import Lines, line, quoted
+from kvmwizard.plan.shell_words import Lines, broken, here_document, indented, line, parent, quoted
 from kvmwizard.resources import asset_path
 
-ENVIRONMENT = "export PYTHONNOUSERSITE=1 PYTHONDONTWRITEBYTECODE=1 SOURCE_DATE_EPOCH=315532800"
+INSTALLED = "meson-info/intro-installed.json"
+"""What will be installed, as meson lists it (Meson's manual, IDE integration)."""
+PRINT_BUILT = (
+    "import json, os",
+    f"for built in json.load(open('{INSTALLED}')):",
+    "    if built.startswith(os.getcwd() + '/'):",
+    "        print(os.path.relpath(built))",
+)
+COPY_INSTALLED = (
+    "import json, os, shutil, sys",
+    f"for source, place in json.load(open('{INSTALLED}')).items():",
+    "    place = sys.argv[1] + place",
+    "    os.makedirs(os.path.dirname(place), exist_ok=True)",
+    "    if os.path.isdir(source):",
+    "        shutil.copytree(source, place, dirs_exist_ok=True)",
+    "    else:",
+    "        shutil.copy(source, place)",
+)
+LICENCES = ("LICENSE", "COPYING", "COPYING.LIB")
 
 
 def configure_qemu(action: ConfigureQemu) -> Lines:
     """In an empty build folder."""
-    headers = tuple(f"--extra-cflags=-I{asset_path(shim)}" for shim in action.shims)
+    headers = tuple(f"--extra-cflags=-I{action.build}/{shim}" for shim in action.shims)
     python = () if action.python is None else (f"--python={action.python}",)
     return (
         line("rm", "-rf", "--", action.build),
         line("mkdir", "-p", "--", action.build),
-        line("cd", "--", action.build),
-        f"{ENVIRONMENT} {line(f'HOME={action.build}')}",
-        line(f"{action.tree}/configure", *python, *action.flags, *headers),
+        *_in_build(action.build),
+        *(each for shim in action.shims for each in _copied(shim)),
+        *broken(f"{action.tree}/configure", *python, *action.flags, *headers),
     )
 
 
 def compile_qemu(action: CompileQemu) -> Lines:
-    """The programs alone; make had a folder for each target until 5.2."""
-    targets = [f"subdir-{program.removeprefix('qemu-system-')}-softmmu" for program in action.programs]
+    """What will be installed, and nothing else; until 5.2, by make."""
     return (
-        line("cd", "--", action.build),
-        f"{ENVIRONMENT} {line(f'HOME={action.build}')}",
+        *_in_build(action.build),
         "if [ -f build.ninja ]; then",
-        f"    {line('ninja', f'-j{action.jobs}', *action.programs)}",
+        *indented(here_document("python3 -I - >kvmwizard-targets", PRINT_BUILT)[:1]),
+        *here_document("", PRINT_BUILT)[1:],
+        f"    xargs ninja -j{action.jobs} <kvmwizard-targets",
         "else",
-        f"    {line('make', f'-j{action.jobs}', *targets)}",
+        f"    make -j{action.jobs}",
         "fi",
     )
 
 
 def stage_qemu(action: StageQemu) -> Lines:
-    """The programs and their firmware as they will lie below /."""
-    there = f"{action.stage}{action.prefix}"
-    copies = [
-        f'install -D -m 0755 -- "$(ls -- {quoted(program)} */{quoted(program)} 2>/dev/null | head -n 1)" '
-        f"{quoted(f'{there}/bin/{program}')}"
-        for program in action.programs
-    ]
+    """Programs, firmware and licences as they will lie below /, links replaced by what they lead to."""
+    linked = f"{action.stage}.linked"
+    licences = f"{action.stage}{action.prefix}/share/licenses/qemu"
     return (
-        line("rm", "-rf", "--", action.stage),
-        line("cd", "--", action.build),
-        *copies,
+        line("rm", "-rf", "--", action.stage, linked),
+        *_in_build(action.build),
+        "if [ -f build.ninja ]; then",
+        *indented(here_document(f"python3 -I - {quoted(linked)}", COPY_INSTALLED)[:1]),
+        *here_document("", COPY_INSTALLED)[1:],
+        "else",
+        f"    {line('make', 'install', f'DESTDIR={linked}')}",
+        "fi",
+        line("cp", "-R", "-L", "--", linked, action.stage),
+        line("rm", "-rf", "--", linked),
+        line("mkdir", "-p", "--", licences),
+        line("cd", "--", action.tree),
+        *(f"[ ! -f {each} ] || {line('cp', '--', each, licences)}" for each in LICENCES),
+        line("chmod", "-R", "u=rwX,go=rX", "--", action.stage),
+    )
+
+
+def _copied(shim: str) -> Lines:
+    """Our headers, to where no path has a space."""
+    return (line("mkdir", "-p", "--", parent(shim)), line("cp", "-R", "--", str(asset_path(shim)), shim))
+
+
+def _in_build(build: str) -> Lines:
+    return (
+        line("cd", "--", build),
+        line("export", f"HOME={build}", "SOURCE_DATE_EPOCH=315532800"),
+        "export PYTHONNOUSERSITE=1 PYTHONDONTWRITEBYTECODE=1",
     )

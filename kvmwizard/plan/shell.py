@@ -1,10 +1,12 @@
 """The plan as shell: what a careful admin can read, and run to the same end."""
 
 import shlex
+from collections.abc import Iterable
 
 from kvmwizard.host.guest_process import GUEST_PROGRAM
 from kvmwizard.packages.protocol import PROGRESS_DESCRIPTOR
-from kvmwizard.plan.build_model import InstallTree, RemoveTree, SetNextBoot
+from kvmwizard.plan.build_model import BuilderAction, InstallTree, RemoveTree, SetNextBoot
+from kvmwizard.plan.builder_shell import AS_BUILDER, builder_preamble
 from kvmwizard.plan.install_shell import install_tree, remove_tree, set_next_boot
 from kvmwizard.plan.model import (
     Action,
@@ -20,9 +22,9 @@ from kvmwizard.plan.model import (
     WriteFile,
     plan_digest,
 )
+from kvmwizard.plan.shell_words import here_document
 from kvmwizard.plan.source_shell import builder_lines
 
-END_OF_FILE = "END_OF_FILE"
 STATUS_OPTION = f"APT::Status-Fd={PROGRESS_DESCRIPTOR}"
 
 
@@ -31,11 +33,22 @@ ShellCommand = tuple[str, tuple[str, ...]]
 
 
 def shell_lines(action: Action) -> tuple[str, ...]:
-    """The shell lines that do what the action does, run as root."""
+    """The shell lines that do what the action does, run as the builder where it is, else as root."""
+    if isinstance(action, BuilderAction):
+        return builder_lines(action)
+    if isinstance(action, InstallTree | RemoveTree | SetNextBoot):
+        return _tree_lines(action)
     return tuple(line for command, document in _commands(action) for line in (command, *document))
 
 
+def _tree_lines(action: InstallTree | RemoveTree | SetNextBoot) -> tuple[str, ...]:
+    if isinstance(action, InstallTree):
+        return install_tree(action)
+    return remove_tree(action) if isinstance(action, RemoveTree) else set_next_boot(action)
+
+
 def _commands(action: Action) -> tuple[ShellCommand, ...]:
+    """Commands that can be joined, each the lines of its here-document beside it."""
     match action:
         case RunCommand():
             return ((_command_line(action), ()),)
@@ -58,14 +71,14 @@ def _commands(action: Action) -> tuple[ShellCommand, ...]:
             # Root opens the program, since the user may not be able to.
             guest = shlex.join(("runuser", "-u", action.user, "--", "python3", "-I", "-S", "-"))
             return ((f"{guest} <{shlex.quote(str(GUEST_PROGRAM))}", ()),)
-        case InstallTree():
-            return tuple((each, ()) for each in install_tree(action))
-        case RemoveTree():
-            return tuple((each, ()) for each in remove_tree(action))
-        case SetNextBoot():
-            return tuple((each, ()) for each in set_next_boot(action))
         case _:
-            return tuple((each, ()) for each in builder_lines(action))
+            return (_as_one_command("/bin/sh -eu", shell_lines(action)),)
+
+
+def _as_one_command(program: str, lines: Iterable[str]) -> ShellCommand:
+    """The lines, read by a program that stops at the first that fails."""
+    command, *document = here_document(program, lines)
+    return command, tuple(document)
 
 
 def _plain(*commands: tuple[str, ...]) -> tuple[ShellCommand, ...]:
@@ -86,6 +99,7 @@ def plan_as_shell(plan: Plan) -> str:
         "    exit 1",
         "fi",
         *_setfacl_check(plan),
+        *builder_preamble(plan),
     ]
     for number, step in enumerate(plan.steps, 1):
         lines += ["", *_step_lines(number, step)]
@@ -106,12 +120,19 @@ def _setfacl_check(plan: Plan) -> tuple[str, ...]:
 
 def _step_lines(number: int, step: Step) -> list[str]:
     heading = f"# {number}. {step.title.english}  [{step.id}]"
-    commands = [command for action in step.actions for command in _commands(action)]
-    if step.required:
-        return [heading, *(line for action in step.actions for line in shell_lines(action))]
+    own_lines = [line for action in step.actions for line in shell_lines(action)]
+    if step.root and step.required:
+        return [heading, *own_lines]
+    if step.root:
+        commands = [command for action in step.actions for command in _commands(action)]
+    else:
+        commands = [_as_one_command(AS_BUILDER, own_lines)]
     lines = [heading]
     for place, (command, document) in enumerate(commands, 1):
-        lines += [f"{command} {'||' if place == len(commands) else '&&'}", *document]
+        joined = "" if step.required else " ||" if place == len(commands) else " &&"
+        lines += [f"{command}{joined}", *document]
+    if step.required:
+        return lines
     warning = shlex.quote(f"warning: {step.id} failed; the rest is good without it")
     return [*lines, f"    echo {warning} >&2"]
 
@@ -127,11 +148,8 @@ def _command_line(action: RunCommand) -> str:
 
 
 def _here_document(action: WriteFile) -> ShellCommand:
-    command = ("install", "-D", "-m", f"{action.mode:04o}", "--", "/dev/stdin", action.path)
-    delimiter = END_OF_FILE
-    while delimiter in action.text.splitlines():
-        delimiter += "_"
-    return f"{shlex.join(command)} <<'{delimiter}'", (*action.text.splitlines(), delimiter)
+    words = ("install", "-D", "-m", f"{action.mode:04o}", "--", "/dev/stdin", action.path)
+    return _as_one_command(shlex.join(words), action.text.splitlines())
 
 
 def _remove_empty_group(group: str) -> str:

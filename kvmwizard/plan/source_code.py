@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import urlsplit
 
 from kvmwizard.answers import (
     GitKernel,
@@ -275,7 +276,7 @@ def _unpack_title(name: str, patches: tuple[str, ...]) -> Words:
 
 def _trust_note(name: str, urls: tuple[str, ...], keys: tuple[Key, ...], *, unverified: bool) -> Words:
     """From where, and whose word counts."""
-    servers = ", ".join(urls)
+    servers = ", ".join(urlsplit(url).netloc or url for url in urls)
     if unverified:
         return say(
             "{name} is taken from the first of these that has it: {servers}. You allowed it to be used "

@@ -26,6 +26,7 @@ from kvmwizard.plan.build_model import (
     TreeInstalled,
 )
 from kvmwizard.plan.identity import UNKNOWN_IDENTITY, identified
+from kvmwizard.plan.kernel import saved_default
 from kvmwizard.plan.layout import ccache_folder
 from kvmwizard.plan.model import Step
 from kvmwizard.plan.refused import PlanRefused
@@ -260,6 +261,8 @@ class _Parts:
         facts, release = self.setting.facts, self.chosen.release
         if not can_boot_once(facts, release):
             return ()
+        conditions, actions = saved_default()
+        once = SetNextBoot(release=release, otherwise=known(facts.kernel.release, ""))
         return (
             Step(
                 id="kernel.boot-once",
@@ -267,8 +270,8 @@ class _Parts:
                 needs=("kernel.install", "boot.iommu"),
                 root=True,
                 seconds=self.costs["boot-once"].seconds,
-                conditions=(BootsNext(release=release),),
-                actions=(SetNextBoot(release=release, otherwise=known(facts.kernel.release, "")),),
+                conditions=(*conditions, BootsNext(release=release)),
+                actions=(*actions, once),
             ),
         )
 
@@ -345,7 +348,8 @@ def _notes(facts: Facts, chosen: ChosenKernel) -> tuple[Words, ...]:
         notes.append(
             say(
                 "The next restart starts Linux {release} once; the one after that starts {running} again, "
-                "so a kernel that fails does no harm. kvmwizard verify keeps it once it runs.",
+                "so a kernel that fails does no harm. Once it has run well, make it the default with "
+                "grub-set-default.",
                 release=chosen.release,
                 running=known(facts.kernel.release, ""),
             )

@@ -5,9 +5,7 @@ do beyond that (resuming, progress, sweeping what was unpacked, asking configure
 which options it knows) is not repeated.
 """
 
-import shlex
 from collections.abc import Callable, Iterable
-from pathlib import PurePosixPath
 from typing import Any
 
 from kvmwizard.plan.build_model import (
@@ -23,14 +21,21 @@ from kvmwizard.plan.build_model import (
 )
 from kvmwizard.plan.kernel_shell import boot_kernel, compile_kernel, configure_kernel, stage_kernel
 from kvmwizard.plan.qemu_shell import compile_qemu, configure_qemu, stage_qemu
-from kvmwizard.plan.shell_words import Lines, indented, line, parent, quoted
+from kvmwizard.plan.shell_words import Lines, broken, indented, line, name, parent, quoted
 from kvmwizard.resources import asset_path
 
 GET = (
-    'get() { file=$1; shift; for url; do curl --fail --location --output "$file" -- "$url" && return; done; '
-    "return 1; }"
+    "get() {  # into a file, from the first address that has it",
+    "    file=$1",
+    "    shift",
+    "    for url; do",
+    '        curl --fail --location --output "$file" -- "$url" && return',
+    "    done",
+    "    return 1",
+    "}",
 )
-"""Into a file, from the first address that has it."""
+BARE_KEY = "sed '1,/^$/d;/^[=-]/,$d' \"$key\" | base64 --decode"
+"""The key without its armour (RFC 4880, section 6.2), which gpgv does not take."""
 SIGNATURE_BEGINS = "/^-----BEGIN PGP SIGNATURE-----$/"
 
 
@@ -39,58 +44,52 @@ def builder_lines(action: BuilderAction) -> Lines:
     return _LINES[action.kind](action)
 
 
+def key_path(key: TrustedKey) -> str:
+    """Where the public key lies."""
+    return key.file if key.file.startswith("/") else str(asset_path(key.file))
+
+
 def _download(action: DownloadSource) -> Lines:
-    part = f"{action.path}.part"
-    proofs = [each for proof in action.proofs for each in _PROOFS[proof.kind](proof, action.path, part)]
-    required = () if action.unverified else ('[ -n "$proved" ]',)
+    file = name(action.path)
+    part = f"{file}.part"
+    proofs = [each for proof in action.proofs for each in _PROOFS[proof.kind](proof, file, part)]
     return (
-        GET,
+        *GET,
         line("mkdir", "-p", "--", parent(action.path)),
-        line("get", part, *action.urls),
+        line("cd", "--", parent(action.path)),
+        *broken("get", part, *action.urls),
         "proved=",
         *proofs,
-        *required,
-        line("mv", "-f", "--", part, action.path),
+        *(() if action.unverified else ('[ -n "$proved" ]',)),
+        line("mv", "-f", "--", part, file),
     )
 
 
-def _published(proof: PublishedChecksum, _path: str, part: str) -> Lines:
-    return (f"printf '%s  %s\\n' {proof.sha256} {quoted(part)} | sha256sum --check -", "proved=yes")
+def _published(proof: PublishedChecksum, _file: str, part: str) -> Lines:
+    return (*_sum_check(proof.sha256, part), "proved=yes")
 
 
-def _listed(proof: ListedChecksum, path: str, part: str) -> Lines:
-    signed, text, ring = f"{path}.sums.asc", f"{path}.sums", f"{path}.sums.keys"
-    name = quoted(PurePosixPath(path).name)
-    return (
-        f"if {line('get', signed, *proof.urls)}; then",
-        *indented(
-            (
-                _keyring(ring, proof.keys),
-                line("gpgv", "--keyring", ring, "--output", text, signed),
-                f"sum=$(awk -v name={name} '$2 == name {{ print $1 }}' {quoted(text)})",
-                f"printf '%s  %s\\n' \"$sum\" {quoted(part)} | sha256sum --check -",
-                "proved=yes",
-            )
-        ),
-        "fi",
+def _listed(proof: ListedChecksum, file: str, part: str) -> Lines:
+    signed, text = f"{file}.sums.asc", f"{file}.sums"
+    return _if_got(
+        signed,
+        proof.urls,
+        *_keyring(f"{text}.keys", proof.keys),
+        *broken("gpgv", "--keyring", f"./{text}.keys", "--output", text, signed),
+        f"sum=$(awk -v name={quoted(file)} '$2 == name {{ print $1 }}' {quoted(text)})",
+        *_sum_check('"$sum"', part),
     )
 
 
-def _signed(proof: DetachedSignature, path: str, part: str) -> Lines:
-    signature, ring = f"{path}.signature", f"{path}.signature.keys"
-    check = ("gpgv", "--keyring", ring, signature)
-    over_file = line(*check, part)
-    over_content = f"{line('xz', '--decompress', '--stdout', part)} | {line(*check, '-')}"
-    return (
-        f"if {line('get', signature, *proof.urls)}; then",
-        *indented(
-            (
-                _keyring(ring, proof.keys),
-                over_file if proof.over == "file" else over_content,
-                "proved=yes",
-            )
-        ),
-        "fi",
+def _signed(proof: DetachedSignature, file: str, part: str) -> Lines:
+    signature = f"{file}.signature"
+    check = ("gpgv", "--keyring", f"./{signature}.keys", signature)
+    unpacked = f"{line('xz', '--decompress', '--stdout', part)} |"
+    return _if_got(
+        signature,
+        proof.urls,
+        *_keyring(f"{signature}.keys", proof.keys),
+        *(broken(*check, part) if proof.over == "file" else (unpacked, *indented(broken(*check, "-")))),
     )
 
 
@@ -102,72 +101,78 @@ _PROOFS: dict[str, Callable[[Any, str, str], Lines]] = {
 """By the proof's kind. Any: each takes its own kind."""
 
 
+def _if_got(file: str, urls: Iterable[str], *lines: str) -> Lines:
+    """What must hold once a proof could be had."""
+    first, *rest = broken("get", file, *urls)
+    return (f"if {first}", *rest, "then", *indented((*lines, "proved=yes")), "fi")
+
+
+def _sum_check(sum_word: str, file: str) -> Lines:
+    return (f"printf '%s  %s\\n' {sum_word} {quoted(file)} | sha256sum --check -",)
+
+
 def _unpack(action: UnpackSource) -> Lines:
-    new = f"{action.tree}.new"
-    archive = quoted(action.archive)
+    new = name(_new(action.tree))
     tar = ("tar", "--extract", "--file", action.archive, "--directory", new, "--strip-components=1")
     return (
-        *_new_folder(action.tree, new),
-        f"if [ -d {archive} ]; then",
-        f"    cp -R -- {archive}/. {quoted(new)}",
+        *_new_folder(action.tree),
+        f"if [ -d {quoted(action.archive)} ]; then",
+        *indented(broken("cp", "-R", "--", f"{action.archive}/.", new)),
         "else",
-        f"    {line(*tar, '--no-same-owner', '--no-same-permissions')}",
+        *indented(broken(*tar, "--no-same-owner", "--no-same-permissions")),
         "fi",
-        *_patches(action.patches, new),
-        line("mv", "--", new, action.tree),
+        *_finished(action.tree, action.patches),
     )
 
 
 def _fetch(action: FetchTag) -> Lines:
-    new, git = f"{action.tree}.new", ("git", f"--git-dir={action.repository}")
+    git = ("git", f"--git-dir={action.repository}")
     reference = f"refs/tags/{action.tag}"
-    fetch = (*git, "fetch", "--depth=1", "--no-tags", "--force", "--")
+    first, *rest = broken("for", "url", "in", *action.urls)
     return (
         line("mkdir", "-p", "--", parent(action.repository)),
-        f"[ -d {quoted(action.repository)} ] || {line('git', 'init', '--quiet', '--bare', '--', action.repository)}",
-        f"for url in {shlex.join(action.urls)}; do",
-        f'    {line(*fetch)} "$url" {quoted(f"+{reference}:{reference}")} && break',
+        f"[ -d {quoted(action.repository)} ] ||",
+        *indented(broken("git", "init", "--quiet", "--bare", "--", action.repository)),
+        first,
+        *rest,
+        "do",
+        *indented(broken(*git, "fetch", "--depth=1", "--no-tags", "--force", "--")[:-1]),
+        f'    {broken(*git, "fetch", "--depth=1", "--no-tags", "--force", "--")[-1]} "$url" \\',
+        f"        {quoted(f'+{reference}:{reference}')} && break",
         "done",
         *_tag_proof(action, git),
-        *_new_folder(action.tree, new),
-        line(*git, f"--work-tree={new}", "checkout", "--force", reference, "--", "."),
-        *(each for path in action.submodules for each in _submodule(path, reference, new, git)),
-        *_patches(action.patches, new),
-        line("mv", "--", new, action.tree),
+        *_new_folder(action.tree),
+        *broken(*git, f"--work-tree={_new(action.tree)}", "checkout", "--force", reference, "--", "."),
+        *(each for path in action.submodules for each in _submodule(path, action, git)),
+        *_finished(action.tree, action.patches),
     )
 
 
 def _tag_proof(action: FetchTag, git: Lines) -> Lines:
     if action.unverified:
-        return (f"echo {quoted(f'{action.tag} is used unverified, as allowed')}",)
-    tag, text = f"{action.repository}.tag", f"{action.repository}.tag.text"
-    signature, ring = f"{action.repository}.tag.sig", f"{action.repository}.tag.keys"
+        return (line("echo", f"{action.tag} is used unverified, as allowed"),)
+    tag = name(action.repository) + ".tag"
     return (
+        line("cd", "--", parent(action.repository)),
         f"{line(*git, 'cat-file', 'tag', f'refs/tags/{action.tag}')} >{quoted(tag)}",
-        f"sed '{SIGNATURE_BEGINS},$d' {quoted(tag)} >{quoted(text)}",
-        f"sed -n '{SIGNATURE_BEGINS},$p' {quoted(tag)} >{quoted(signature)}",
-        _keyring(ring, action.keys),
-        line("gpgv", "--keyring", ring, signature, text),
+        f"sed '{SIGNATURE_BEGINS},$d' {quoted(tag)} >{quoted(f'{tag}.text')}",
+        f"sed -n '{SIGNATURE_BEGINS},$p' {quoted(tag)} >{quoted(f'{tag}.sig')}",
+        *_keyring(f"{tag}.keys", action.keys),
+        *broken("gpgv", "--keyring", f"./{tag}.keys", f"{tag}.sig", f"{tag}.text"),
     )
 
 
-def _submodule(path: str, reference: str, new: str, git: Lines) -> Lines:
-    """Where this version has it, at the commit that the tag names."""
-    there = f"{new}/{path}"
-    of_it = ("git", "-C", there)
-    modules = ("git", "config", "--file", f"{new}/.gitmodules", f"submodule.{path}.url")
+def _submodule(path: str, action: FetchTag, git: Lines) -> Lines:
+    """At the commit that the tag names."""
+    there = f"{name(_new(action.tree))}/{path}"
+    modules = ("git", "config", "--file", f"{name(_new(action.tree))}/.gitmodules")
     return (
-        f"if commit=$({line(*git, 'rev-parse', '--verify', '--quiet', f'{reference}:{path}')}); then",
-        *indented(
-            (
-                f"url=$({line(*modules)})",
-                line("git", "init", "--quiet", "--", there),
-                f'{line(*of_it, "fetch", "--depth=1", "--")} "$url" "$commit"',
-                f'{line(*of_it, "checkout", "--quiet", "--force")} "$commit"',
-                line("rm", "-rf", "--", f"{there}/.git"),
-            )
-        ),
-        "fi",
+        f"commit=$({line(*git, 'rev-parse', '--verify', f'refs/tags/{action.tag}:{path}')})",
+        f"url=$({line(*modules, f'submodule.{path}.url')})",
+        line("git", "init", "--quiet", "--", there),
+        f'{line("git", "-C", there, "fetch", "--depth=1", "--")} "$url" "$commit"',
+        f'{line("git", "-C", there, "checkout", "--quiet", "--force")} "$commit"',
+        line("rm", "-rf", "--", f"{there}/.git"),
     )
 
 
@@ -175,25 +180,34 @@ def _unpack_packages(action: UnpackPackages) -> Lines:
     return ()
 
 
-def _keyring(ring: str, keys: Iterable[TrustedKey]) -> str:
-    """Gpgv takes keys as they are, without armour (gpgv(1), --keyring)."""
-    files = shlex.join(key_path(key) for key in keys)
-    bare = "sed '1,/^$/d;/^[=-]/,$d' \"$key\" | base64 --decode"
-    return f"for key in {files}; do {bare}; done >{quoted(ring)}"
+def _keyring(ring: str, keys: Iterable[TrustedKey]) -> Lines:
+    """All public keys in one file, as gpgv wants them (gpgv(1), --keyring)."""
+    first, *rest = broken("for", "key", "in", *map(key_path, keys))
+    return (first, *rest, "do", f"    {BARE_KEY}", f"done >{quoted(ring)}")
 
 
-def key_path(key: TrustedKey) -> str:
-    """Where the public key lies."""
-    return key.file if key.file.startswith("/") else str(asset_path(key.file))
+def _new(tree: str) -> str:
+    """Where the tree is made before it gets its name."""
+    return f"{tree}.new"
 
 
-def _new_folder(tree: str, new: str) -> Lines:
-    return (line("rm", "-rf", "--", tree, new), line("mkdir", "-p", "--", new))
+def _new_folder(tree: str) -> Lines:
+    new = name(_new(tree))
+    return (
+        line("mkdir", "-p", "--", parent(tree)),
+        line("cd", "--", parent(tree)),
+        line("rm", "-rf", "--", name(tree), new),
+        line("mkdir", "--", new),
+    )
 
 
-def _patches(patches: Iterable[str], tree: str) -> Lines:
-    apply = line("patch", f"--directory={tree}", "--strip=1", "--forward")
-    return tuple(f"{apply} <{quoted(str(asset_path(patch)))}" for patch in patches)
+def _finished(tree: str, patches: Iterable[str]) -> Lines:
+    """The patches applied, and the tree renamed."""
+    apply = line("patch", f"--directory={name(_new(tree))}", "--strip=1", "--forward")
+    return (
+        *(f"{apply} <{quoted(str(asset_path(patch)))}" for patch in patches),
+        line("mv", "--", name(_new(tree)), name(tree)),
+    )
 
 
 _LINES: dict[str, Callable[[Any], Lines]] = {

@@ -26,7 +26,7 @@ def plan_as_text(plan: Plan, evidence: Mapping[str, Words], width: int) -> str:
     if plan.only_shown is not None:
         lines += wrapped(str(plan.only_shown), width)
     for number, step in enumerate(plan.steps, 1):
-        lines += ["", *_step_lines(number, step, evidence.get(step.id), width)]
+        lines += ["", *_step_lines(number, step, evidence.get(step.id), width, plan.builder)]
     if plan.notes:
         lines += ["", _("Good to know")]
         for note in plan.notes:
@@ -54,11 +54,13 @@ def _total(steps: list[Step]) -> Words:
     return say("To do: about {time}, and {size} of disk space.", time=time, size=size_words(size))
 
 
-def _step_lines(number: int, step: Step, evidence: Words | None, width: int) -> list[str]:
+def _step_lines(
+    number: int, step: Step, evidence: Words | None, width: int, builder: str | None
+) -> list[str]:
     lines = _indented(step.title, width, first=f"{number:>2}. ")
     if evidence is not None:
         return lines + _indented(say("Already so: {evidence}", evidence=evidence), width)
-    lines += _indented(_cost(step), width)
+    lines += _indented(_cost(step, builder), width)
     if not step.required:
         lines += _indented(say("Should this fail, the rest goes on."), width)
     lines += [COMMAND_INDENT + line for action in step.actions for line in shell_lines(action)]
@@ -67,19 +69,28 @@ def _step_lines(number: int, step: Step, evidence: Words | None, width: int) -> 
     return lines
 
 
-def _cost(step: Step) -> Words:
+def _cost(step: Step, builder: str | None) -> Words:
     """Who does the step, how long it takes, and how much of the disk."""
+    actor = _actor(step, builder)
     if not step.seconds and not step.disk_bytes:
-        return say("by root, at once") if step.root else say("by you, at once")
+        return say("by {actor}, at once", actor=actor)
     time = span_words(step.seconds)
     if step.disk_bytes:
-        size = size_words(step.disk_bytes)
-        if step.root:
-            return say("by root, about {time}, {size}", time=time, size=size)
-        return say("by you, about {time}, {size}", time=time, size=size)
+        return say(
+            "by {actor}, about {time}, {size}", actor=actor, time=time, size=size_words(step.disk_bytes)
+        )
+    return say("by {actor}, about {time}", actor=actor, time=time)
+
+
+def _actor(step: Step, builder: str | None) -> Words:
+    """In the middle of a sentence."""
     if step.root:
-        return say("by root, about {time}", time=time)
-    return say("by you, about {time}", time=time)
+        return say("root")
+    if builder is None:
+        return say("you")
+    if builder.isdigit():
+        return say("user number {number}", number=builder)
+    return say("{user}", user=builder)
 
 
 def _indented(text: Words, width: int, first: str = STEP_INDENT) -> list[str]:
