@@ -12,7 +12,9 @@ from typing import Literal
 from kvmwizard.catalog.compatibility import RemedyEntry, Rule, compatibility, remedy_entry
 from kvmwizard.catalog.conditions import holds
 from kvmwizard.catalog.sources import Project
-from kvmwizard.catalog.tools import Tools, tools_of
+from kvmwizard.catalog.tools import UNNUMBERED, Tools, tools_of
+from kvmwizard.catalog.ways import ways
+from kvmwizard.packages.ranges import in_range
 from kvmwizard.words import Place, Words, say, say_many
 
 __all__ = ["Outcome", "Project", "Remedy", "Tools", "Verdict", "advise", "tools_of"]
@@ -20,6 +22,11 @@ __all__ = ["Outcome", "Project", "Remedy", "Tools", "Verdict", "advise", "tools_
 Outcome = Literal["builds", "with-remedies", "other-toolchain"]
 
 PROJECT_NAMES = {"linux": "Linux", "qemu": "QEMU"}
+TOOL_NAMES = {"default_pie": "gcc", "cf_protection": "gcc", "openssl": "OpenSSL"}
+"""What people call them, where the table's name would not do."""
+
+PYTHON3_SINCE = "2.12"
+"""The first QEMU whose scripts run under Python 3 (its configure)."""
 
 
 @dataclass(frozen=True)
@@ -70,41 +77,89 @@ def advise(project: Project, version: str, tools: Tools) -> Verdict:
     Raises:
         ValueError: where the version does not begin with a number.
     """
+    matched, unknown = _rules(project, version, tools)
     places: dict[str, Place] = {
         "version": version,
         **{name: value for name, value in tools.versions.items() if value is not None},
     }
-    name = PROJECT_NAMES[project]
-    matched = [rule for rule in compatibility().rule if _speaks_against(rule, project, version, tools)]
     reasons = tuple(_sentence(rule.words, places) for rule in matched)
-    if any(rule.needs for rule in matched):
-        words = say("{project} {version} needs another toolchain than this.", project=name, version=version)
-        return Verdict(outcome="other-toolchain", words=words, reasons=reasons)
+    if any(rule.other_toolchain for rule in matched):
+        return Verdict(
+            outcome="other-toolchain",
+            words=say(
+                "{project} {version} needs another toolchain than this.",
+                project=PROJECT_NAMES[project],
+                version=version,
+            ),
+            reasons=reasons,
+            ways=ways(project, version, tools, lambda other: _outcome(project, version, other)),
+        )
     ids = dict.fromkeys(remedy for rule in matched for remedy in rule.remedies)
-    if ids:
-        words = say_many(
+    return Verdict(
+        outcome="with-remedies" if ids else "builds",
+        words=_expected(project, version, len(ids), unknown),
+        reasons=reasons,
+        remedies=tuple(_remedy(remedy_entry(remedy)) for remedy in ids),
+        certain=not unknown,
+        python=_python(project, version, tools),
+    )
+
+
+def _rules(project: Project, version: str, tools: Tools) -> tuple[list[Rule], tuple[str, ...]]:
+    """The rules that speak against a plain build, and the unknown tools on which others depend."""
+    matched, unknown = [], dict[str, None]()
+    for rule in compatibility().rule:
+        advises = bool(rule.remedies) or rule.other_toolchain
+        here = not rule.architectures or tools.architecture in rule.architectures
+        if not advises or not here or not rule.is_for(project, version):
+            continue
+        answers = {name: _fulfilled(name, condition, tools) for name, condition in rule.tools.items()}
+        if all(answers.values()):
+            matched.append(rule)
+        elif False not in answers.values():
+            unknown |= {name: None for name, answer in answers.items() if answer is None}
+    return matched, tuple(unknown)
+
+
+def _fulfilled(name: str, condition: str, tools: Tools) -> bool | None:
+    """Whether the tool is as the condition says; None where it is unknown."""
+    if name in UNNUMBERED and name != tools.family:
+        return False
+    return holds(condition, tools.versions[name]) if name in tools.versions else None
+
+
+def _outcome(project: Project, version: str, tools: Tools) -> Outcome:
+    matched, _ = _rules(project, version, tools)
+    if any(rule.other_toolchain for rule in matched):
+        return "other-toolchain"
+    return "with-remedies" if matched else "builds"
+
+
+def _expected(project: Project, version: str, changes: int, unknown: tuple[str, ...]) -> Words:
+    name = PROJECT_NAMES[project]
+    if unknown:
+        return say(
+            "Whether {project} {version} builds here cannot be foretold: the versions of these are not known "
+            "yet: {tools}.",
+            project=name,
+            version=version,
+            tools=", ".join(TOOL_NAMES.get(tool, tool) for tool in unknown),
+        )
+    if changes:
+        return say_many(
             "{project} {version} builds here with one change, which you have to agree to.",
             "{project} {version} builds here with {count} changes, each of which you have to agree to.",
-            len(ids),
+            changes,
             project=name,
             version=version,
         )
-        remedies = tuple(_remedy(remedy_entry(remedy)) for remedy in ids)
-        return Verdict(outcome="with-remedies", words=words, reasons=reasons, remedies=remedies)
-    words = say("Nothing is known against building {project} {version} here.", project=name, version=version)
-    return Verdict(outcome="builds", words=words)
+    return say("Nothing is known against building {project} {version} here.", project=name, version=version)
 
 
-def _speaks_against(rule: Rule, project: Project, version: str, tools: Tools) -> bool:
-    return (
-        bool(rule.remedies or rule.needs)
-        and rule.is_for(project, version)
-        and (not rule.architectures or tools.architecture in rule.architectures)
-        and all(
-            name in tools.versions and holds(condition, tools.versions[name])
-            for name, condition in rule.tools.items()
-        )
-    )
+def _python(project: Project, version: str, tools: Tools) -> str | None:
+    """The machine's own Python 2.7, for a QEMU that knows no other."""
+    python2 = project == "qemu" and in_range(version, None, PYTHON3_SINCE)
+    return tools.python2 if python2 else None
 
 
 def _sentence(template: str, places: Mapping[str, Place]) -> Words:

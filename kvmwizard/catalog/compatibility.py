@@ -55,7 +55,7 @@ class Rule(CompatibilityModel):
     architectures: tuple[str, ...] = ()
     tools: dict[str, Condition] = {}
     remedies: tuple[str, ...] = ()
-    needs: dict[str, Condition] = {}
+    other_toolchain: bool = False
     words: Sentence
     failure: Sentence | None = None
     symptom: Annotated[str, AfterValidator(_pattern)] | None = None

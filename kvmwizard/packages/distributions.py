@@ -121,7 +121,7 @@ class Release(TableModel):
     version: str
     name: str
     suite: str | None = None
-    image: str
+    image: str | None = None
     compilers: tuple[str, ...] = ()
     tools: dict[str, str]
     source: str
