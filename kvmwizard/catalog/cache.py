@@ -6,7 +6,7 @@ import json
 import os
 import stat
 import time
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,16 +41,12 @@ class ListCache:
         """What was kept of this address; None where nothing was, or what is there cannot be believed."""
         path = self._path(address)
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            content = _content(path)
+            kept = _parsed(content, address, path.lstat().st_mtime)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError:
-            self._distrust(path)
-            return None
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            content = file.read(LARGEST_FILE_BYTES + 1) if _is_ours(status) else b""
-        kept = _parsed(content, address, status.st_mtime)
+            kept = None
         if kept is None:
             self._distrust(path)
         return kept
@@ -67,12 +63,20 @@ class ListCache:
             "schema_version": SCHEMA_VERSION,
             "address": address,
             "etag": etag,
-            "listed": [astuple(version) for version in listed],
+            "listed": [
+                (version.version, version.released, version.moniker, version.ended) for version in listed
+            ],
             "directories": directories,
         }
+        content = json.dumps(document).encode("ascii")
+        path = self._path(address)
         try:
             self._make_folder()
-            write_atomically(self._path(address), json.dumps(document).encode("ascii"))
+            # Waiting for the disk takes longer than all else, so not for what it has already.
+            if _held(path) == content:
+                self.confirm(address)
+            else:
+                write_atomically(path, content)
         except OSError as error:
             self._notice(
                 say(
@@ -105,6 +109,20 @@ class ListCache:
     def _notice(self, words: Words) -> None:
         if words.template not in {notice.template for notice in self.notices}:
             self.notices.append(words)
+
+
+def _held(path: Path) -> bytes:
+    try:
+        return _content(path)
+    except OSError:
+        return b""
+
+
+def _content(path: Path) -> bytes:
+    """What the file holds; nothing where it is not ours alone. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read(LARGEST_FILE_BYTES) if _is_ours(os.fstat(descriptor)) else b""
 
 
 def _is_ours(status: os.stat_result) -> bool:

@@ -27,7 +27,7 @@ from kvmwizard.catalog.names import (
 )
 from kvmwizard.catalog.shipped import shipped_table
 from kvmwizard.catalog.sources import Project, Sources, linux_directory
-from kvmwizard.catalog.tags import TagsRefused, remote_tags
+from kvmwizard.catalog.tags import TagsQuestion, TagsRefused
 from kvmwizard.catalog.version import parse_version
 from kvmwizard.fetch.refused import AnswerRefused
 from kvmwizard.refusal import Refusal
@@ -89,18 +89,31 @@ def list_versions(
 
 
 def list_tags(
-    project: Project, sources: Sources, cache_directory: Path, *, offline: bool = False
+    project: Project,
+    sources: Sources,
+    cache_directory: Path,
+    *,
+    offline: bool = False,
+    question: TagsQuestion | None = None,
 ) -> Catalogue:
     """The versions that the first git repository that answers has tags of, newest first.
 
     Otherwise as `list_versions`, within TAGS_SECONDS.
+
+    Args:
+        project: whose tags.
+        sources: where to ask.
+        cache_directory: the program's own cache.
+        offline: ask nobody.
+        question: what the first repository has been asked already, if it has.
     """
     cache = ListCache(cache_directory)
     refusal = None
     deadline = time.monotonic() + TAGS_SECONDS
     for address in () if offline else sources.git:
         try:
-            listed = tuple(remote_tags(address, max(1.0, deadline - time.monotonic())))
+            asked = question if question is not None and not refusal else TagsQuestion(address)
+            listed = tuple(asked.answer(max(1.0, deadline - time.monotonic())))
         except TagsRefused as refused:
             refusal = refusal or refused.words
             continue

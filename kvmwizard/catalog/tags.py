@@ -1,18 +1,22 @@
 """The tags of a repository elsewhere, by git's own ls-remote."""
 
+import contextlib
 import os
 import re
+import shutil
+import signal
 import subprocess
 
 from kvmwizard.catalog.names import Listed
-from kvmwizard.catalog.version import parse_version
 from kvmwizard.refusal import Refusal
 from kvmwizard.words import say
 
 LARGEST_ANSWER_BYTES = 64 * 1024 * 1024
 """Linux's stable repository answers with some 300 KB."""
 
-TAG_LINE = re.compile(rb"^[0-9a-f]{40,64}\trefs/tags/(v[0-9][0-9.]*(?:-rc[0-9]+)?)$", re.MULTILINE)
+TAG_LINE = re.compile(
+    rb"^[0-9a-f]{40,64}\trefs/tags/v([0-9]{1,4}(?:\.[0-9]{1,4}){1,3}(?:-rc[0-9]{1,3})?)$", re.MULTILINE
+)
 PROTOCOLS = "file:git:http:https:ssh"
 LAST_LINES_BYTES = 300
 """Of git's complaint, that are shown."""
@@ -22,49 +26,64 @@ class TagsRefused(Refusal):
     """The tags cannot be had; `words` says why."""
 
 
-def remote_tags(address: str, seconds: float) -> list[Listed]:
-    """The versions that a repository has tags of. Raises TagsRefused.
+class TagsQuestion:
+    """git, asked for the tags of a repository; it is at work from the start on.
 
-    Asks for no password: a repository that wants one is refused.
+    It asks for no password: a repository that wants one is refused.
     """
-    git = ("git", "ls-remote", "--tags", "--refs", "--", address)
-    try:
-        answer = subprocess.run(
-            git,
-            check=False,
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            timeout=seconds,
-            env=_environment(),
-        )
-    except FileNotFoundError as error:
-        raise TagsRefused(
-            say(
-                "The tags of {address} cannot be listed, since git is not installed. Install it, or choose "
-                "a release instead of a tag.",
-                address=address,
+
+    def __init__(self, address: str) -> None:
+        """Raises TagsRefused where there is no git."""
+        self.address = address
+        try:
+            self._git = subprocess.Popen(
+                (shutil.which("git") or "/usr/bin/git", "ls-remote", "--tags", "--refs", "--", address),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=_environment(),
+                # A terminal is there for ssh to ask on; without one it does not.
+                start_new_session=True,
             )
-        ) from error
-    except subprocess.TimeoutExpired as error:
-        raise TagsRefused(
-            say(
-                "{address} did not list its tags within {seconds} seconds.",
-                address=address,
-                seconds=round(seconds),
+        except OSError as error:
+            raise TagsRefused(
+                say(
+                    "The tags of {address} cannot be listed, since git cannot be started. Install git, or "
+                    "choose a release instead of a tag.",
+                    address=address,
+                )
+            ) from error
+
+    def answer(self, seconds: float) -> list[Listed]:
+        """The versions that the repository has tags of. Raises TagsRefused."""
+        try:
+            output, errors = self._git.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired as error:
+            self.give_up()
+            raise TagsRefused(
+                say(
+                    "{address} did not list its tags within {seconds} seconds.",
+                    address=self.address,
+                    seconds=round(seconds),
+                )
+            ) from error
+        if self._git.returncode != 0:
+            complaint = " ".join(errors[-LAST_LINES_BYTES:].decode("utf-8", "replace").split())
+            raise TagsRefused(
+                say("git cannot list the tags of {address}: {error}", address=self.address, error=complaint)
             )
-        ) from error
-    if answer.returncode != 0:
-        complaint = answer.stderr[-LAST_LINES_BYTES:].decode("utf-8", "replace").split()
-        raise TagsRefused(
-            say("git cannot list the tags of {address}: {error}", address=address, error=" ".join(complaint))
-        )
-    return tags_in(answer.stdout)
+        return tags_in(output)
+
+    def give_up(self) -> None:
+        """End git and what it has started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._git.pid, signal.SIGKILL)
+        self._git.communicate()
 
 
 def tags_in(answer: bytes) -> list[Listed]:
     """The versions among the tags of an answer of ls-remote."""
-    names = (name.decode("ascii") for name in TAG_LINE.findall(answer[:LARGEST_ANSWER_BYTES]))
-    return [Listed(name.removeprefix("v")) for name in names if parse_version(name) is not None]
+    return [Listed(name.decode("ascii")) for name in TAG_LINE.findall(answer[:LARGEST_ANSWER_BYTES])]
 
 
 def _environment() -> dict[str, str]:

@@ -3,10 +3,13 @@
 import math
 import re
 from dataclasses import dataclass
-from functools import cached_property, total_ordering
+from functools import cached_property, lru_cache, total_ordering
 
 SHAPE = re.compile(r"[0-9]{1,4}(?:\.[0-9]{1,4}){1,3}(?:-rc[0-9]{1,3})?", re.ASCII)
-"""The same as `answers.VERSION` allows."""
+"""The same as `text_rules.VERSION` allows."""
+
+MOST_REMEMBERED = 1 << 15
+"""Texts; a list of versions is gone through several times, and none has more."""
 
 
 @total_ordering
@@ -53,6 +56,7 @@ class Version:
         return f"v{self.text}"
 
 
+@lru_cache(maxsize=MOST_REMEMBERED)
 def parse_version(text: str) -> Version | None:
     """The version that the text is, with or without a leading v; None for any other text."""
     plain = text.removeprefix("v")

@@ -8,7 +8,7 @@ from kvmwizard.catalog.mark_words import mark_words
 from kvmwizard.catalog.version import parse_version
 from kvmwizard.plan.spans import span_words
 from kvmwizard.words import Words, say, say_many
-from kvmwizard.wrapping import padded, wrapped
+from kvmwizard.wrapping import wrapped
 
 if TYPE_CHECKING:  # pydantic takes longer than git
     from kvmwizard.catalog.adviser import Verdict
@@ -42,15 +42,24 @@ def rows(
     entries: Sequence[VersionEntry], verdicts: "Mapping[str, Verdict]", width: int, *, tags: bool
 ) -> Iterator[str]:
     """One version after the other, each with what is known of it."""
+    start_cells = VERSION_CELLS if tags else VERSION_CELLS + RELEASED_CELLS
+    text_cells = max(LEAST_TEXT_CELLS, width - start_cells)
+    laid_out: dict[object, list[str]] = {}
     for entry in entries:
         verdict = verdicts.get(entry.version)
-        said = [*map(str, mark_words(entry)), *([] if verdict is None else [str(_short(verdict))])]
-        name = padded(entry.tag if tags else entry.version, VERSION_CELLS)
-        start = name if tags else name + padded(entry.released or "", RELEASED_CELLS)
-        first, *rest = wrapped("; ".join(said), max(LEAST_TEXT_CELLS, width - len(start)))
-        yield (start + first).rstrip()
+        # Of thousands of versions the same is to be said.
+        same = (entry.candidate, entry.marks, entry.end_of_life) if verdict is None else entry.version
+        if same not in laid_out:
+            laid_out[same] = wrapped(_text(entry, verdict), text_cells)
+        first, *rest = laid_out[same]
+        name = entry.tag if tags else f"{entry.version:{VERSION_CELLS}}{entry.released or ''}"
+        yield f"{name:{start_cells}}{first}".rstrip()
         for line in rest:
-            yield " " * len(start) + line
+            yield " " * start_cells + line
+
+
+def _text(entry: VersionEntry, verdict: "Verdict | None") -> str:
+    return "; ".join([*map(str, mark_words(entry)), *([] if verdict is None else [str(_short(verdict))])])
 
 
 def origin_words(catalogue: Catalogue) -> Words:
