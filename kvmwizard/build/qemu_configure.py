@@ -23,13 +23,11 @@ from kvmwizard.resources import asset_path
 from kvmwizard.words import say
 
 OPTION_SCRIPTS = ("configure", "scripts/meson-buildoptions.sh")
-CONFIGURATION = ("config-host.mak", "config-host.h", "*-softmmu/config-target.mak")
-ASKED_FOR = {
-    "--enable-vhost-net": "CONFIG_VHOST_NET",
-    "--enable-slirp": "CONFIG_SLIRP",
-    "--enable-kvm": "CONFIG_KVM",
-}
-"""Flags that some versions take and then do not follow, and what the configuration has where they did."""
+CONFIGURATION = ("config-host.mak", "config-host.h")
+ASKED_FOR = {"vhost-net": "CONFIG_VHOST_NET(_USED)?", "slirp": "CONFIG_SLIRP"}
+"""Flags, without --enable-, that some versions take and then do not follow; and what the configuration has
+where they did: `_USED` until 3.1.
+"""
 DOWNLOADED_PARTS = "subprojects/keycodemapdb/meson.build"
 """From 8.1 on, what a tarball has and a checkout does not."""
 PC_TARGETS = ("i386-softmmu", "x86_64-softmmu")
@@ -127,15 +125,16 @@ def _mapped_paths(tools: QemuTools) -> tuple[str, ...]:
 
 
 def _refuse_what_is_missing(flags: Sequence[str], build: Path) -> None:
-    files = (path for pattern in CONFIGURATION for path in build.glob(pattern))
-    text = "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in files)
-    for flag, setting in ASKED_FOR.items():
-        last = [each for each in flags if each.endswith(flag.removeprefix("--enable"))][-1:]
-        if last == [flag] and re.search(rf"^(#define )?{setting}\b", text, re.MULTILINE) is None:
+    files = (build / name for name in CONFIGURATION)
+    text = "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in files if path.is_file())
+    for name, setting in ASKED_FOR.items():
+        switches = [flag for flag in flags if flag in (f"--enable-{name}", f"--disable-{name}")]
+        wanted = switches[-1:] == [f"--enable-{name}"]
+        if wanted and re.search(rf"^(#define )?{setting}\b", text, re.MULTILINE) is None:
             raise BuildRefused(
                 say(
                     "configure took {flag} and then left it out. The step's log says what it did not find; "
                     "install that, or leave it out of the build options, then make a new plan.",
-                    flag=flag,
+                    flag=switches[-1],
                 )
             )
