@@ -76,13 +76,13 @@ def kernel_failure(release: str, console: str, seconds: int, timed_out: bool) ->
         )
     if timed_out:
         return say(
-            "The kernel did not come up within {seconds} seconds, and is not installed. It said last: {line}. "
-            "Choose another version or another compiler; on a busy machine, retry.",
+            "The kernel did not come up within {seconds} seconds, and is not installed. It said last: "
+            "{line}. Choose another version or another compiler; on a busy machine, retry.",
             seconds=seconds,
             line=line,
         )
     return say(
-        "The kernel ended before it ran a program, and is not installed. It said last: {line}. Choose another "
-        "version, another compiler or other settings.",
+        "The kernel ended before it ran a program, and is not installed. It said last: {line}. Choose "
+        "another version, another compiler or other settings.",
         line=line,
     )
