@@ -52,7 +52,10 @@ def begins_as_named(name: str, beginning: bytes) -> bool:
 
 def decompress_argv(name: str) -> list[str]:
     """The command that decompresses its standard input to its standard output."""
-    return [compression_of(name).program, "--decompress", "--stdout"]
+    compression = compression_of(name)
+    # A file of many blocks, as some are, is unpacked by all processors; older xz ignore it.
+    more = ["--threads=0"] if compression.program == "xz" else []
+    return [compression.program, "--decompress", "--stdout", *more]
 
 
 def unpacked_bytes(archive: Path) -> int:

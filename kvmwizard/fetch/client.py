@@ -4,6 +4,7 @@ The HTTP library is imported late and the certificates are read once (`prepare`)
 worker gives up root's rights.
 """
 
+import codecs
 import html
 import ssl
 import stat
@@ -99,10 +100,13 @@ def prepare() -> ssl.SSLContext:
     """Import what is needed, and read the certificates that servers are recognised by.
 
     Those that come with the HTTP library and those of this machine, to which an
-    organisation adds its own.
+    organisation adds its own. Python imports its encodings when they are first asked
+    for, which must not be once the interpreter's folder may be out of reach.
     """
     import httpx  # noqa: PLC0415  -- 160 ms and 15 MB, only where something is fetched
 
+    for encoding in ("ascii", "idna", "latin-1"):
+        codecs.lookup(encoding)
     context = httpx.create_ssl_context()
     context.load_default_certs()
     return context

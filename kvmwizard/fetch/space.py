@@ -45,3 +45,8 @@ def full_disk(folder: Path) -> NoSpace:
             folder=str(folder),
         )
     )
+
+
+def is_full(folder: Path) -> bool:
+    """Whether a program that failed there has likely failed for want of room. Raises OSError."""
+    return free_bytes(folder) < MEGABYTE or os.statvfs(folder).f_favail == 0

@@ -4,31 +4,44 @@ from collections.abc import Sequence
 
 from kvmwizard.fetch.client import prepare
 from kvmwizard.fetch.download import download_source
+from kvmwizard.fetch.git import fetch_tag
 from kvmwizard.fetch.refused import FetchRefused
+from kvmwizard.fetch.unpack import unpack_source
 from kvmwizard.job import Job, Work, main_exit, run_job
+from kvmwizard.words import say
+
+WORK: dict[str, Work] = {
+    "download-source": download_source,
+    "unpack-source": unpack_source,
+    "fetch-tag": fetch_tag,
+}
 
 
 def main(argv: Sequence[str]) -> int:
     """Do the action that the arguments name; see `kvmwizard.job`."""
-    work: dict[str, Work] = {"download-source": download_source}
-    return run_job(argv, {kind: _refusing(do) for kind, do in work.items()}, _prepare)
+    return run_job(argv, {kind: _refusing(work) for kind, work in WORK.items()}, _prepare)
 
 
 def _prepare() -> None:
-    # The builder may not read what root may: the libraries, the certificates.
-    import httpx  # noqa: F401, PLC0415
-
+    """Read what root may read and the builder may not: certificates, a library in root's own folder."""
     prepare()
 
 
 def _refusing(work: Work) -> Work:
-    """The work, with the system's errors as sentences."""
+    """The same work, with the system's errors as sentences."""
 
     def do(job: Job) -> None:
         try:
             work(job)
         except OSError as error:
-            raise FetchRefused(_words(error)) from error
+            raise FetchRefused(
+                say(
+                    "{path} cannot be used: {error}. Make room or allow the user who builds to read and "
+                    "write there, then go on.",
+                    path=str(error.filename or "?"),
+                    error=error.strerror or str(error),
+                )
+            ) from error
 
     return do
 

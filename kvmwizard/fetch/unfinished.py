@@ -1,0 +1,77 @@
+"""A new tree, made beside where it will be and renamed when it is whole.
+
+What a killed process left is removed by the next one that makes the same tree.
+"""
+
+import ctypes
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kvmwizard.fetch.sweep import remove_tree
+from kvmwizard.paths import PRIVATE_MODE, sync_directory
+from kvmwizard.product import write_stamp
+
+FLUSH_SECONDS = 1.0
+MARKS = ("Makefile", "Kconfig", "configure", "VERSION", "MAINTAINERS", "COPYING")
+"""Files at the top of the trees of Linux and QEMU, by whose sizes the stamp knows its tree again."""
+
+
+@contextmanager
+def unfinished_folder(tree: Path) -> Iterator[Path]:
+    """A new folder, mode 0700, on the tree's own file system; gone afterwards. Raises OSError."""
+    tree.parent.mkdir(mode=PRIVATE_MODE, parents=True, exist_ok=True)
+    folder = tree.with_name(f".{tree.name}.unfinished")
+    remove_tree(folder)
+    folder.mkdir(mode=PRIVATE_MODE)
+    try:
+        yield folder
+    finally:
+        remove_tree(folder)
+
+
+def put_in_place(made: Path, tree: Path, stamp: Path, identity: str, about: dict[str, object]) -> None:
+    """Give a whole tree its name, in place of what was there, and write its stamp. Raises OSError."""
+    flush(made)
+    # No stamp may vouch for a tree that is being taken away.
+    stamp.unlink(missing_ok=True)
+    remove_tree(tree)
+    made.rename(tree)
+    sync_directory(tree.parent)
+    write_stamp(stamp, identity, [tree / mark for mark in marks_of(tree)], about)
+
+
+def marks_of(tree: Path) -> list[str]:
+    """Which of the files that tell a source are at its top."""
+    return [mark for mark in MARKS if (tree / mark).is_file()]
+
+
+@contextmanager
+def flushing(folder: Path) -> Iterator[None]:
+    """While thousands of files are written, have them reach the disk, so that little is left to wait for."""
+    done = threading.Event()
+
+    def flush_again() -> None:
+        while not done.wait(FLUSH_SECONDS):
+            flush(folder)
+
+    thread = threading.Thread(target=flush_again, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def flush(folder: Path) -> None:
+    """Make all that was written there outlast a power cut: syncfs(2), once for thousands of files."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
+            error = ctypes.get_errno()
+            raise OSError(error, os.strerror(error), str(folder))
+    finally:
+        os.close(descriptor)
