@@ -1,21 +1,13 @@
 """Who builds: never root."""
 
 from kvmwizard.answers import AccessAnswer
+from kvmwizard.catalog.build_folder import called_by_root
 from kvmwizard.host.facts import Facts
 
 NOBODYS_NUMBER = 61183
 """A user id that belongs to no account: below systemd's range for dynamic users, 61184 to 65519
 (Users, Groups, UIDs and GIDs on systemd Systems).
 """
-
-
-def called_by_root(facts: Facts) -> bool:
-    """Whether kvmwizard itself runs as root, by sudo or not."""
-    caller = facts.users.caller
-    if not isinstance(caller, str):
-        return False
-    account = facts.users.account(caller)
-    return caller == "root" if account is None else account.id == 0
 
 
 def builder_for(facts: Facts, access: AccessAnswer) -> str | None:

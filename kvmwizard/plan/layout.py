@@ -15,16 +15,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kvmwizard.answers import Answers
+from kvmwizard.catalog.build_folder import usual_build_folder
 from kvmwizard.catalog.version import Version
 from kvmwizard.host.facts import Facts
-from kvmwizard.plan.builder import called_by_root
 from kvmwizard.plan.refused import PlanRefused
 from kvmwizard.words import say
 
 Product = Literal["source", "configuration", "image", "programs", "boot", "payload"]
 
-ROOTS_BUILD_FOLDER = "/var/cache/kvmwizard/build"
-"""root's own home is closed to whoever builds for root (hier(7) on /var/cache)."""
 IDENTITY_DIGITS = 8
 
 
@@ -111,4 +109,4 @@ def build_folder(facts: Facts, answers: Answers) -> str:
         )
     if chosen:
         return chosen[0]
-    return ROOTS_BUILD_FOLDER if called_by_root(facts) else facts.disk.build_directory
+    return usual_build_folder(facts)

@@ -155,7 +155,8 @@ def _download_action(
                 "git, or allow this file by its name.",
                 file=name,
                 tag=wish.version.tag,
-            )
+            ),
+            unsigned=name,
         )
     path = download_path(setting.folder, name)
     action = DownloadSource(

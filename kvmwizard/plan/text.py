@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from kvmwizard.plan.model import Plan, Step, plan_digest
 from kvmwizard.plan.shell import shell_lines
 from kvmwizard.plan.spans import size_words, span_words
-from kvmwizard.words import Words, _, say
+from kvmwizard.words import Place, Words, _, say
 from kvmwizard.wrapping import wrapped
 
 LEAST_WIDTH = 40
@@ -82,7 +82,7 @@ def _cost(step: Step, builder: str | None) -> Words:
     return say("by {actor}, about {time}", actor=actor, time=time)
 
 
-def _actor(step: Step, builder: str | None) -> Words:
+def _actor(step: Step, builder: str | None) -> Place:
     """In the middle of a sentence."""
     if step.root:
         return say("root")
@@ -90,7 +90,7 @@ def _actor(step: Step, builder: str | None) -> Words:
         return say("you")
     if builder.isdigit():
         return say("user number {number}", number=builder)
-    return say("{user}", user=builder)
+    return builder
 
 
 def _indented(text: Words, width: int, first: str = STEP_INDENT) -> list[str]:
