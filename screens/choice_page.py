@@ -118,9 +118,9 @@ class ChoicePage(Page):
         """Why one cannot go on with this answer; None where one can."""
         if answer is None or self.state.machine is None:
             return say("This machine is still being read. Wait a moment, then press Enter again.")
-        from kvmwizard.answers import answer_problems  # noqa: PLC0415  -- pydantic would hold the first frame up
+        from screens.planning import problems_of  # noqa: PLC0415  -- pydantic would hold the first frame up
 
         answers = self.state.with_answer(answer).answers
         field = ANSWER_FIELDS[type(answer).__name__]
-        problems = answer_problems(answers, self.state.machine.facts)
+        problems = problems_of(answers, self.state.machine.facts)
         return next((problem.words for problem in problems if problem.page == field), None)

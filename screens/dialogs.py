@@ -93,8 +93,17 @@ class TextLines(ScrollView, can_focus=True):
         """The scroll bar is one that every terminal can show."""
         self.vertical_scrollbar.renderer = WholeCells  # type: ignore[misc]  # declared for all, read from each
 
+    def show(self, paragraphs: tuple[tuple[str, str], ...]) -> None:
+        """Show these instead; whoever looks at the end goes on looking at it."""
+        self._paragraphs = paragraphs
+        self._at_end = self.scroll_offset.y >= self.max_scroll_y
+        self._wrap()
+
     def on_resize(self, _event: events.Resize) -> None:
         """Wrap to the width there is."""
+        self._wrap()
+
+    def _wrap(self) -> None:
         labels = min(max((cell_len(label) for label, _text in self._paragraphs), default=0), WIDEST_LABEL)
         indent = labels + LABEL_GAP if labels else 0
         label_style = self.get_component_rich_style("text--label", partial=True)

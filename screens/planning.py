@@ -1,6 +1,9 @@
 """The engine's slow parts before a run, for worker threads: the plan and the evidence for it."""
 
-from kvmwizard.answers import answer_problems
+from dataclasses import dataclass
+
+from kvmwizard.answers import AnswerProblem, Answers, answer_problems
+from kvmwizard.host.facts import Facts
 from kvmwizard.plan.make import make_plan
 from kvmwizard.plan.refused import PlanRefused
 from kvmwizard.run.observe import plan_evidence
@@ -8,15 +11,32 @@ from kvmwizard.words import Words
 from screens.state import Machine, Review, WizardState
 
 
-def plan_for(state: WizardState, machine: Machine) -> Review | Words:
+@dataclass(frozen=True)
+class Unfeasible:
+    """There can be no plan."""
+
+    problems: tuple[AnswerProblem, ...]
+    """The answers that keep it from being made, each with its page."""
+    words: Words | None = None
+    """Why, where it is no single answer."""
+    unsigned: str | None = None
+    """The file that nobody signs, where allowing it would make a plan."""
+
+
+def plan_for(state: WizardState, machine: Machine) -> Review | Unfeasible:
     """The plan for the answers and what of it holds already; or why there can be none."""
     answers = state.answers
     # Asked again: a saved session may be older than what has happened to the machine.
-    problems = answer_problems(answers, machine.facts)
+    problems = problems_of(answers, machine.facts)
     if problems:
-        return problems[0].words
+        return Unfeasible(problems)
     try:
         plan = make_plan(machine.facts, answers)
     except PlanRefused as refused:
-        return refused.words
+        return Unfeasible((), refused.words, refused.unsigned)
     return Review(plan=plan, evidence=plan_evidence(plan))
+
+
+def problems_of(answers: Answers, facts: Facts) -> tuple[AnswerProblem, ...]:
+    """What of the answers this machine cannot do."""
+    return answer_problems(answers, facts)

@@ -21,6 +21,7 @@ from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.store import RunStore
 from kvmwizard.words import Words, _
 from screens.hardware import OUTCOME_SIGNS
+from screens.kernel_boot import KernelBoot, boot_entry, kernel_boot
 from screens.review import note_entry
 from screens.state import WizardState
 from screens.undoing import UndoingPage
@@ -45,6 +46,13 @@ class ProofPage(UndoingPage):
             super().__init__()
             self.words = words
 
+    class KernelBooted(Message):
+        """How the kernel that was built booted as a guest, before it was installed."""
+
+        def __init__(self, boot: KernelBoot) -> None:
+            super().__init__()
+            self.boot = boot
+
     class LevelDone(Message):
         """One level is finished."""
 
@@ -62,6 +70,8 @@ class ProofPage(UndoingPage):
 
     def __init__(self, state: WizardState) -> None:
         super().__init__(state)
+        self._boots: tuple[Entry, ...] = ()
+        """The line on the built kernel; none where none was built."""
         self._levels: tuple[ProofLevel, ...] = ()
         self._proof: Proof | None = None
         self._notes: tuple[Words, ...] = ()
@@ -95,6 +105,9 @@ class ProofPage(UndoingPage):
         facts = gather(self.state.host or Host())
         answers = self.state.session.answers
         plan = self._plan()
+        boot = kernel_boot(plan) if plan is not None else None
+        if boot is not None:
+            self._tell(self.KernelBooted(boot))
         proof = prove(
             chosen_qemu(facts, answers),
             answers.access.user if answers.access is not None else facts.users.person,
@@ -122,6 +135,11 @@ class ProofPage(UndoingPage):
         self._waiting = event.words
         self.state_changed()
 
+    @on(KernelBooted)
+    def _kernel_had_booted(self, event: KernelBooted) -> None:
+        self._boots = (boot_entry(event.boot),)
+        self.state_changed()
+
     @on(LevelDone)
     def _level_was_done(self, event: LevelDone) -> None:
         self._levels = (*self._levels, event.level)
@@ -147,8 +165,8 @@ class ProofPage(UndoingPage):
         )
 
     def entries(self) -> tuple[Entry, ...]:
-        """The levels, how to start a guest, and what is left to do."""
-        levels = tuple(map(level_entry, self._levels))
+        """How the built kernel booted, the levels, how to start a guest, and what is left to do."""
+        levels = (*self._boots, *map(level_entry, self._levels))
         if self._proof is None:
             return levels
         command = (command_entry(self._proof),) if self._proof.command_line else ()

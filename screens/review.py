@@ -1,43 +1,63 @@
 """Review: every step, who does it, and exactly what will run; then the agreement."""
 
+from collections.abc import Collection
+from functools import partial
+from typing import ClassVar
+
 from textual import on
+from textual.binding import Binding, BindingType
 from textual.message import Message
 
+from kvmwizard.answers import AnswerProblem
 from kvmwizard.plan.model import Plan, Step, plan_digest
 from kvmwizard.plan.shell import shell_lines
 from kvmwizard.plan.spans import size_words, span_words
+from kvmwizard.run.expected import expected_seconds
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.store import RunStore
-from kvmwizard.words import Words, _, say_many
+from kvmwizard.session import PageName
+from kvmwizard.words import Words, _, say, say_many
 from screens.page import Page
-from screens.planning import plan_for
+from screens.planning import Unfeasible, plan_for
 from screens.run_control import begin
 from screens.state import Review, WizardState
+from screens.unverified import Unproven, naming_dialog, with_agreement
 from screens.widgets.entries import Entry, Part, Sign
+from screens.widgets.entry_list import EntryList
+from screens.wizard import PAGES, page_named
 
 
 class ReviewPage(Page):
     """What will be done. Enter agrees to exactly this plan."""
 
     PAGE = "review"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "v",
+            "use_unverified",
+            _("Use unverified"),
+            tooltip=_("Allow the file that nobody signs, by typing its name"),
+        ),
+    ]
 
     class Planned(Message):
         """The plan is made, or refused."""
 
-        def __init__(self, outcome: Review | Words) -> None:
+        def __init__(self, outcome: Review | Unfeasible) -> None:
             super().__init__()
             self.outcome = outcome
 
     def __init__(self, state: WizardState) -> None:
         super().__init__(state)
         self._review: Review | None = None
-        self._refusal: Words | None = None
+        self._refusal: Unfeasible | None = None
         self._planning = False
         self._starting = False
 
     def state_changed(self, select: str | None = None) -> None:
-        """The machine was read, or read again: plan for it."""
-        if self.state.machine is not None and not self._planning and self._review is None:
+        """The machine was read: plan for it, once."""
+        told = self._review is not None or self._refusal is not None
+        if self.state.machine is not None and not self._planning and not told:
             self._planning = True
             self.run_worker(self._plan, thread=True)
         super().state_changed(select)
@@ -59,17 +79,17 @@ class ReviewPage(Page):
         self.state_changed()
 
     def question(self) -> str:
-        """What agreeing means."""
+        """What agreeing means, or why there is nothing to agree to."""
         if self._refusal is not None:
-            return str(self._refusal)
+            return str(self._refusal.words or PROBLEMS_WORDS)
         if self._review is None:
             return _("Making the plan, and looking at what of it holds already. This takes a few seconds.")
-        plan = self._review.plan
-        left = [step for step in plan.steps if step.id not in self._review.evidence]
-        return str(summary(left))
+        return str(summary(self._review.plan, self._review.evidence))
 
     def entries(self) -> tuple[Entry, ...]:
-        """Steps, then what should be known, then the plan's digest."""
+        """Steps, then what should be known, then the plan's digest; or what keeps it from being made."""
+        if self._refusal is not None:
+            return tuple(problem_entry(index, each) for index, each in enumerate(self._refusal.problems))
         if self._review is None:
             return ()
         plan, evidence = self._review.plan, self._review.evidence
@@ -78,14 +98,43 @@ class ReviewPage(Page):
         return (*steps, *notes, digest_entry(plan))
 
     def next_label(self) -> str:
-        """Enter agrees, once there is something to agree to."""
+        """Enter agrees, once there is something to agree to; of a problem it opens the page."""
+        if self._refusal is not None and self._refusal.problems:
+            return _("Go there")
         return _("Carry out") if self._review is not None else ""
 
     async def action_next(self) -> None:
-        """Agree: make the run, name it in the session, get root, start."""
-        if self._review is not None and not self._starting:
+        """Agree: make the run, name it in the session, get root, start. Of a problem, open its page."""
+        if self._refusal is not None:
+            self._go_to_the_problem(self._refusal.problems)
+        elif self._review is not None and not self._starting:
             # An action runs in the application's own task, which has the session to save meanwhile.
             self.run_worker(self._agree(self._review.plan), group="start")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only a file that nobody signs can be allowed."""
+        if action == "use_unverified":
+            return self._refusal is not None and self._refusal.unsigned is not None
+        return super().check_action(action, parameters)
+
+    def action_use_unverified(self) -> None:
+        """Allow the file, if its name is typed."""
+        name = self._refusal.unsigned if self._refusal is not None else None
+        if name is not None:
+            unproven = Unproven("linux" if name.startswith("linux-") else "qemu", name)
+            self.app.push_screen(naming_dialog(name), partial(self._was_named, unproven))
+
+    def _was_named(self, unproven: Unproven, text: str | None) -> None:
+        answer = with_agreement(self.state.answers, unproven)
+        if text is not None and answer is not None:
+            self._refusal = None
+            self.post_message(self.Edited(answer))
+
+    def _go_to_the_problem(self, problems: tuple[AnswerProblem, ...]) -> None:
+        selected = self.query_one(EntryList).selected
+        for index, problem in enumerate(problems):
+            if selected is not None and selected.id == problem_id(index):
+                self.post_message(self.Sought(page_of(problem)))
 
     async def _agree(self, plan: Plan) -> None:
         self._starting = True
@@ -109,9 +158,11 @@ class ReviewPage(Page):
         return await begin(self.app, store, run_id)
 
 
-def summary(left: list[Step]) -> Words:
+def summary(plan: Plan, evidence: Collection[str]) -> Words:
     """How much there is to do; the disk is not spoken of where nothing is put on it."""
-    time, disk = span_words(sum(step.seconds for step in left)), sum(step.disk_bytes for step in left)
+    left = [step for step in plan.steps if step.id not in evidence]
+    time = span_words(expected_seconds(plan, evidence))
+    disk = sum(step.disk_bytes for step in left)
     if not disk:
         return say_many(
             "One step to do, about {time}. Enter carries it out.",
@@ -125,6 +176,40 @@ def summary(left: list[Step]) -> Words:
         len(left),
         time=time,
         disk=size_words(disk),
+    )
+
+
+PROBLEMS_WORDS = say(
+    "These answers cannot be carried out on this machine. Enter goes to the page of the selected one."
+)
+
+PAGES_OF_NO_NAME: dict[str, PageName] = {"sources": "kernel"}
+"""Where an answer is given that has no page of its own."""
+
+
+def page_of(problem: AnswerProblem) -> PageName:
+    """The page on which the problem's answer is given."""
+    fallback = PAGES_OF_NO_NAME.get(problem.page, "welcome")
+    return next((page.name for page in PAGES if page.name == problem.page), fallback)
+
+
+def problem_id(index: int) -> str:
+    """The id of a problem's line."""
+    return f"problem.{index}"
+
+
+def problem_entry(index: int, problem: AnswerProblem) -> Entry:
+    """An answer that cannot be carried out, under its page's name."""
+    page = str(page_named(page_of(problem)).title)
+    return Entry(
+        problem_id(index),
+        Sign.FAILED,
+        page,
+        str(problem.words),
+        explanation=(
+            Part(_("Why"), str(problem.words)),
+            Part(_("Enter"), _("Opens the page {page}.", page=page)),
+        ),
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import ClassVar
 
 from textual import on
@@ -14,11 +15,13 @@ from kvmwizard.run.model import RunState, RunStatus
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.store import RunStore
 from kvmwizard.words import Words, _, say
-from screens.dialogs import Question, TextScreen
+from screens.dialogs import Question
+from screens.log_screen import LogScreen
 from screens.run_control import begin, go_on_quietly, stop
 from screens.run_watch import RunSight, RunWatch, log_end, step_entries, steps_ended, steps_gone_without
 from screens.state import WizardState
 from screens.undoing import UndoingPage
+from screens.unverified import Unproven, naming_dialog, unproven_in, with_agreement
 from screens.widgets.entries import Entry
 from screens.widgets.entry_list import EntryList
 from screens.widgets.explanation import Explanation
@@ -54,6 +57,12 @@ class RunPage(UndoingPage):
         Binding("l", "show_log", _("Log"), tooltip=_("Read what the selected step printed")),
         Binding("x", "stop", _("Stop"), tooltip=_("Stop the run; it can go on later")),
         Binding("t", "retry", _("Try again"), tooltip=_("Do the failed steps once more")),
+        Binding(
+            "v",
+            "use_unverified",
+            _("Use unverified"),
+            tooltip=_("Allow the file that nothing vouches for, by typing its name"),
+        ),
         Binding("u", "undo", _("Undo"), tooltip=_("Take back what the run has changed")),
         Binding("d", "leave", _("Leave it running"), tooltip=_("Quit; the run goes on by itself")),
     ]
@@ -75,6 +84,7 @@ class RunPage(UndoingPage):
         self._stopping = False
         """Agreed to, and not there yet: a package manager is not cut off in the middle."""
         self._shown_step: str | None = None
+        self._watching: RunWatch | None = None
 
     def body(self) -> Iterable[Widget]:
         """The steps, what the selected one says, and the end of the log."""
@@ -90,9 +100,8 @@ class RunPage(UndoingPage):
     def _watch(self) -> None:
         run_id = self.state.session.run_id
         if run_id is not None:
-            self.run_worker(
-                self._look_again_and_again(RunWatch(self._store, run_id)), group="watch", exclusive=True
-            )
+            self._watching = RunWatch(self._store, run_id)
+            self.run_worker(self._look_again_and_again(self._watching), group="watch", exclusive=True)
 
     async def _look_again_and_again(self, watch: RunWatch) -> None:
         while True:
@@ -133,6 +142,12 @@ class RunPage(UndoingPage):
         self.state_changed(sight.log_step if moved_on else None)
         self.query_one(Tail).show_lines(sight.log_lines)
 
+    def explain(self, entry: Entry) -> None:
+        """Of several steps under way, the log is that of the selected one."""
+        if self._watching is not None:
+            self._watching.preferred = entry.id
+        super().explain(entry)
+
     def entries(self) -> tuple[Entry, ...]:
         """The steps."""
         return (
@@ -159,6 +174,10 @@ class RunPage(UndoingPage):
         return self._sight.more_to_undo if self._undoes else self._status in (*RESTING, RunStatus.DONE)
 
     @property
+    def _unproven(self) -> Unproven | None:
+        return unproven_in(self._sight.state) if self._sight is not None else None
+
+    @property
     def _undoes(self) -> bool:
         return self._sight is not None and self._sight.state.plan.purpose == "undo"
 
@@ -178,13 +197,16 @@ class RunPage(UndoingPage):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Which keys count depends on how the run stands."""
         status = self._status
-        if action in ("stop", "retry", "undo", "back") and (self.state.watching_only or self._busy):
+        if action in ("stop", "retry", "undo", "back", "use_unverified") and (
+            self.state.watching_only or self._busy
+        ):
             return False
         allowed = {
             "stop": status is RunStatus.RUNNING,
             "leave": status is RunStatus.RUNNING,
             "retry": status is RunStatus.FAILED,
             "undo": self._can_undo(),
+            "use_unverified": status is RunStatus.FAILED and self._unproven is not None,
             "back": status in (*RESTING, RunStatus.DONE) or self._problem is not None,
             "show_log": self._sight is not None and self._sight.log_step is not None,
         }
@@ -240,6 +262,18 @@ class RunPage(UndoingPage):
             self._stopping = self._problem is None
             self.state_changed()
 
+    def action_use_unverified(self) -> None:
+        """Allow what nothing vouches for, if its name is typed; a new plan is then reviewed."""
+        unproven = self._unproven
+        if unproven is not None:
+            self.app.push_screen(naming_dialog(unproven.name), partial(self._was_named, unproven))
+
+    def _was_named(self, unproven: Unproven, text: str | None) -> None:
+        answer = with_agreement(self.state.answers, unproven)
+        if text is not None and answer is not None:
+            self.post_message(self.Edited(answer))
+            self.post_message(self.Turned(self, "back"))
+
     def refused(self, words: Words) -> None:
         """It stays on the page while the run goes on being looked at."""
         self._problem = words
@@ -257,9 +291,8 @@ class RunPage(UndoingPage):
         selected = self.query_one(EntryList).selected
         for step_id in (selected.id if selected is not None else self._sight.log_step, self._sight.log_step):
             path = self._store.log_path(self._sight.state.run_id, step_id)
-            lines = tuple(("", text) for text in log_end(path))
-            if lines:
-                self.app.push_screen(TextScreen(_("The end of {path}", path=str(path)), lines, at_end=True))
+            if log_end(path):
+                self.app.push_screen(LogScreen(path))
                 return
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kvmwizard.plan.model import Step
+from kvmwizard.plan.spans import size_words
 from kvmwizard.run.log import LogFollower, tail
 from kvmwizard.run.model import RunState, RunStatus, StepProgress, StepState, StepStatus
 from kvmwizard.run.store import RunStore
@@ -51,6 +52,8 @@ class RunWatch:
         self._log: LogFollower | None = None
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._more_to_undo: bool | None = None
+        self.preferred: str | None = None
+        """The step whose log the person wants to see while it is under way."""
 
     def look(self) -> RunSight:
         """The run now. Raises RunRefused."""
@@ -61,7 +64,7 @@ class RunWatch:
             if step.status is StepStatus.RUNNING
             and (seen := self.store.progress(self.run_id, step_id)) is not None
         }
-        log_step = step_in_sight(state)
+        log_step = step_in_sight(state, self.preferred)
         return RunSight(state, progress, log_step, self._log_lines(log_step), self._stands_more(state))
 
     def _stands_more(self, state: RunState) -> bool:
@@ -95,8 +98,10 @@ def log_end(path: Path) -> tuple[str, ...]:
         return ()
 
 
-def step_in_sight(state: RunState) -> str | None:
+def step_in_sight(state: RunState, preferred: str | None = None) -> str | None:
     """The step that matters most now: failed, else under way, else the last that did something.
+
+    Of several under way it is the preferred one.
 
     One that may fail stops nobody, and so takes nobody's look off what goes on after it.
     """
@@ -107,6 +112,8 @@ def step_in_sight(state: RunState) -> str | None:
             for step_id, step in state.steps.items()
             if step.status is wanted and not (wanted is StepStatus.FAILED and step_id in may_fail)
         ]
+        if wanted is StepStatus.RUNNING and preferred in found:
+            return preferred
         if found:
             return found[-1] if wanted is StepStatus.DONE else found[0]
     return None
@@ -152,7 +159,7 @@ def step_detail(step: Step, state: StepState, progress: StepProgress | None, sig
     """A bar or a word; the evidence and the failure are told in full below the list."""
     if state.status is StepStatus.RUNNING:
         if progress is not None and progress.fraction is not None:
-            return progress_bar(progress.fraction, signs)
+            return f"{progress_bar(progress.fraction, signs)}  {progress_count(progress)}".rstrip()
         return str(progress.words) if progress is not None else _("under way")
     if state.status is StepStatus.SKIPPED:
         return _("already so")
@@ -168,6 +175,18 @@ def progress_bar(fraction: float, signs: Signs) -> str:
     return f"{signs.bar_full * full}{signs.bar_empty * (BAR_CELLS - full)} {part:>4.0%}"
 
 
+def progress_count(progress: StepProgress) -> str:
+    """The rate of what is downloaded, and how many of the steps are done; nothing where neither is known."""
+    if progress.done is None or progress.total is None:
+        return ""
+    if progress.unit == "steps":
+        return f"{progress.done:,.0f}/{progress.total:,.0f}"
+    if progress.unit == "bytes" and progress.seconds_left:
+        rate = (progress.total - progress.done) / progress.seconds_left
+        return _("{size}/s", size=str(size_words(round(rate))))
+    return ""
+
+
 def step_aside(step: Step, state: StepState, progress: StepProgress | None, now: float) -> str:
     """How long it took or has taken, or may still take by its own speed; who does it, while it waits."""
     if state.status is StepStatus.WAITING or state.started is None:
@@ -175,9 +194,16 @@ def step_aside(step: Step, state: StepState, progress: StepProgress | None, now:
     if state.ended is not None:
         return clock(state.ended - state.started)
     elapsed = now - state.started
-    fraction = progress.fraction if progress is not None else None
-    left = elapsed * (1 - fraction) / fraction if fraction and elapsed > SETTLING_SECONDS else 0.0
+    left = seconds_left(progress, elapsed) if progress is not None else 0.0
     return _("{left} left", left=clock(left)) if left >= 1 else clock(elapsed)
+
+
+def seconds_left(progress: StepProgress, elapsed: float) -> float:
+    """What the step may still take: by its rate of late, else by all of it; 0 where nobody can say."""
+    if progress.seconds_left is not None:
+        return progress.seconds_left
+    fraction = progress.fraction
+    return elapsed * (1 - fraction) / fraction if fraction and elapsed > SETTLING_SECONDS else 0.0
 
 
 def step_explanation(step: Step, state: StepState, progress: StepProgress | None) -> tuple[Part, ...]:

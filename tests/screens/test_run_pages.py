@@ -71,14 +71,14 @@ def add_run(state_directory: Path, events: Sequence[EventModel], plan: Plan = PL
         ((step("guest"),), "One step to do, about 30 seconds. Enter carries it out."),
         (
             (step("qemu", disk_bytes=5_000_000), step("guest")),
-            "2 steps to do, about 60 seconds and 5 MB of disk. Enter carries them out.",
+            "2 steps to do, about 30 seconds and 5 MB of disk. Enter carries them out.",
         ),
     ],
 )
 def test_review_sums_up_what_is_left_and_speaks_of_no_disk_that_is_not_used(
     steps: tuple[Step, ...], said: str
 ) -> None:
-    assert str(summary(list(steps))) == said
+    assert str(summary(Plan(user="alice", qemu=None, steps=steps), ())) == said
 
 
 def test_a_step_that_may_fail_warns_and_draws_no_look_off_the_others(state_directory: Path) -> None:
