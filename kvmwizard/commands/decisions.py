@@ -1,6 +1,7 @@
 """What a person wants of this machine, or a plain refusal where it cannot be done."""
 
 from kvmwizard.answers import Answers, answer_problems, completed_answers, user_problem
+from kvmwizard.catalog.feasibility import build_problems
 from kvmwizard.commands.exit_code import CommandRefused, ExitCode
 from kvmwizard.host.facts import Facts
 from kvmwizard.words import say
@@ -16,7 +17,7 @@ def require_user(name: str, facts: Facts) -> None:
 def feasible_answers(answers: Answers, facts: Facts) -> Answers:
     """The answers with every page filled. Raises CommandRefused where this machine cannot do them."""
     completed = completed_answers(answers, facts)
-    problems = answer_problems(completed, facts)
+    problems = (*answer_problems(completed, facts), *build_problems(completed, facts))
     if problems:
         raise CommandRefused(
             ExitCode.WRONG_USE,

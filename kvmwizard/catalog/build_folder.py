@@ -1,0 +1,20 @@
+"""Where things are built if nobody says otherwise. Pure."""
+
+from kvmwizard.host.facts import Facts
+
+ROOTS_BUILD_FOLDER = "/var/cache/kvmwizard/build"
+"""root's own home is closed to whoever builds for root (hier(7) on /var/cache)."""
+
+
+def called_by_root(facts: Facts) -> bool:
+    """Whether kvmwizard itself runs as root, by sudo or not."""
+    caller = facts.users.caller
+    if not isinstance(caller, str):
+        return False
+    account = facts.users.account(caller)
+    return caller == "root" if account is None else account.id == 0
+
+
+def usual_build_folder(facts: Facts) -> str:
+    """The folder that is proposed."""
+    return ROOTS_BUILD_FOLDER if called_by_root(facts) else facts.disk.build_directory
