@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kvmwizard.build.log_follower import LogFollower
 from kvmwizard.build.qemu_installed import built_files
-from kvmwizard.build.qemu_tools import QemuTools, note, program_path
+from kvmwizard.build.qemu_tools import QemuTools, ToolKilled, note, program_path
 from kvmwizard.build.qemu_torn import remove_torn
 from kvmwizard.build.qemu_tree import BuildRefused, built_program, refuse_odd_paths, uses_ninja
 from kvmwizard.job import Job, Progress
@@ -15,7 +15,7 @@ from kvmwizard.product import write_stamp
 from kvmwizard.words import Words, say
 
 COMPILING = "kvmwizard-compiling"
-"""There while the build is not done."""
+"""There while it is built, and after a build that was killed."""
 NINJA_STEP = re.compile(r"\[([0-9]+)/([0-9]+)\] ")
 MAKE_STEP = re.compile(r" {2}[A-Z][A-Z0-9+-]* +\S")
 """What QEMU's make prints of each step (rules.mak, quiet-command)."""
@@ -57,16 +57,23 @@ def compile_qemu(job: Job) -> None:
     if compiling.exists():
         for path in remove_torn(tools.build):
             note(f"Made anew, since it may be torn: {path.relative_to(tools.build)}")
-    compiling.touch()
     words = say("Compiling QEMU {version}", version=tools.version)
     job.progress.tell(words)
     command = _ninja_command if uses_ninja(tools.build) else _make_command
     argv, total = command(tools, action.jobs)
-    with LogFollower(tools.log, StepCount(job.progress, words, total).read):
-        tools.run(argv, jobs=action.jobs)
+    compiling.touch()
+    try:
+        with LogFollower(tools.log, StepCount(job.progress, words, total).read):
+            tools.run(argv, jobs=action.jobs)
+    except ToolKilled:
+        raise
+    except BuildRefused:
+        # It ended by itself, so that nothing is torn.
+        compiling.unlink()
+        raise
+    compiling.unlink()
     programs = [built_program(tools.build, name) for name in action.programs]
     versions = [_version(tools, program) for program in programs]
-    compiling.unlink()
     write_stamp(stamp, action.identity, programs, {"versions": versions})
 
 

@@ -39,6 +39,10 @@ def proxy_environment() -> dict[str, str]:
     return {name: os.environ[name] for name in names if name in os.environ}
 
 
+class ToolKilled(BuildRefused):
+    """A tool was killed, and may have left something half-written."""
+
+
 @dataclass(frozen=True)
 class QemuTools:
     """configure, make and ninja for one source tree and one build folder."""
@@ -60,12 +64,14 @@ class QemuTools:
         """Run one in the build folder, with what it prints in the log.
 
         Raises:
+            ToolKilled: it was.
             BuildRefused: it ended with an error; why, as far as its output tells.
             OSError: it could not be started.
         """
         ended = self.job.run(argv, self.build, {**build_environment(self.build), **(environment or {})})
         if ended.returncode != 0:
-            raise BuildRefused(build_failure("qemu", self.version, self.log.end(), jobs))
+            refusal = BuildRefused if ended.returncode > 0 else ToolKilled
+            raise refusal(build_failure("qemu", self.version, self.log.end(), jobs))
 
     def ask(self, argv: Sequence[str], directory: Path | None = None) -> tuple[int, str]:
         """Run one for its answer, which stays out of the log: its exit code, and what it printed.
