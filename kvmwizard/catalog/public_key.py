@@ -4,18 +4,13 @@ Read here and not by gpg, which a machine may lack until the build packages are
 installed; signatures are checked by gpgv alone.
 """
 
-import base64
-import binascii
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from kvmwizard.fetch.keyring import LARGEST_KEY_BYTES, MalformedArmourError, dearmoured
 from kvmwizard.refusal import Refusal
 from kvmwizard.words import say
-
-LARGEST_KEY_BYTES = 4 * 1024 * 1024
-ARMOR_BEGIN = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
-ARMOR_END = b"-----END PGP PUBLIC KEY BLOCK-----"
 
 PUBLIC_KEY_TAG = 6
 FOURTH_VERSION = 4
@@ -73,35 +68,12 @@ def fingerprints(content: bytes) -> tuple[str, ...]:
     try:
         found = [
             hashlib.sha1(b"\x99" + len(body).to_bytes(2, "big") + body, usedforsecurity=False)
-            for tag, body in _packets(_binary(content))
+            for tag, body in _packets(dearmoured(content))
             if tag == PUBLIC_KEY_TAG and body[:1] == bytes([FOURTH_VERSION])
         ]
-    except MalformedKeyError:
+    except (MalformedArmourError, MalformedKeyError):
         return ()
     return tuple(dict.fromkeys(digest.hexdigest().upper() for digest in found))
-
-
-def _binary(content: bytes) -> bytes:
-    """The packets of all armored blocks (RFC 4880, section 6.2), or the content itself."""
-    if ARMOR_BEGIN not in content:
-        return content
-    blocks = []
-    for block in content.split(ARMOR_BEGIN)[1:]:
-        armored, end, _rest = block.partition(ARMOR_END)
-        if not end:
-            raise MalformedKeyError
-        blocks.append(_dearmored(armored))
-    return b"".join(blocks)
-
-
-def _dearmored(armored: bytes) -> bytes:
-    lines = [line.strip() for line in armored.splitlines()[1:]]
-    # Headers, as "Comment: …", end at an empty line; the line that begins with = is a checksum.
-    body = lines[lines.index(b"") + 1 :] if b"" in lines else lines
-    try:
-        return base64.b64decode(b"".join(line for line in body if not line.startswith(b"=")), validate=True)
-    except binascii.Error as error:
-        raise MalformedKeyError from error
 
 
 def _packets(content: bytes) -> Iterator[tuple[int, bytes]]:
