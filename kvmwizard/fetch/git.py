@@ -68,13 +68,26 @@ class TagFetch:
                 made = only_folder(folder, wish.tag)
                 swept = sweep(made)
                 apply_patches(made, wish.patches, self._progress)
-                about = {"commit": commit, "entries": swept.entries, "verified_by": _evidence(checked, url)}
+                about = {
+                    "commit": commit,
+                    "entries": swept.entries,
+                    "verified_by": self._evidence(checked, url),
+                }
                 put_in_place(made, wish.tree, wish.stamp, wish.identity, about)
         except GitFailed as failed:
             if is_full(wish.repository):
                 raise full_disk(wish.repository) from failed
             raise
-        self._progress.tell(_done_words(wish.tag, checked))
+        self._progress.tell(_done_words(wish, checked))
+
+    def _evidence(self, checked: Checked, url: str) -> list[dict[str, str | None]]:
+        held: list[dict[str, str | None]] = []
+        if self._wish.commit is not None:
+            held.append({"kind": "published-commit", "fingerprint": None, "owner": None, "url": None})
+        if checked.outcome is Outcome.GOOD:
+            signer = {"fingerprint": checked.fingerprint, "owner": checked.owner}
+            held.append({"kind": "signed-tag", **signer, "url": url})
+        return held
 
     @property
     def _ref(self) -> str:
@@ -119,18 +132,28 @@ class TagFetch:
     def _verify(self, url: str) -> Checked:
         """Who signed the tag. Raises FetchRefused where that counts for nothing, and was not agreed to."""
         wish = self._wish
-        kind = self._git.output(wish.repository, "cat-file", "-t", self._ref).decode().strip()
-        tag = None
-        if kind == "tag":
-            tag = parse_tag(self._git.output(wish.repository, "cat-file", "tag", self._ref))
-        checked = Checked(Outcome.NONE) if tag is None else check_tag(tag, wish.tag, wish.keys)
+        checked = self._checked()
+        commit = self._git.output(wish.repository, "rev-parse", f"{self._ref}^{{commit}}").decode().strip()
+        if wish.commit is not None and commit != wish.commit:
+            self._forget()
+            raise FetchRefused(_other_commit_words(wish.tag, url, commit, wish.commit))
         if checked.outcome is Outcome.GOOD:
             note(f"{wish.tag}: signature of {checked.owner} is good, key {checked.fingerprint}")
-            return checked
-        if checked.outcome is Outcome.BAD or not wish.unverified:
-            self._git.output(wish.repository, "update-ref", "-d", self._ref)
+        elif checked.outcome is Outcome.BAD or (wish.commit is None and not wish.unverified):
+            self._forget()
             raise FetchRefused(_unproven_words(wish.tag, url, checked))
         return checked
+
+    def _checked(self) -> Checked:
+        repository = self._wish.repository
+        if self._git.output(repository, "cat-file", "-t", self._ref).strip() != b"tag":
+            return Checked(Outcome.NONE)
+        tag = parse_tag(self._git.output(repository, "cat-file", "tag", self._ref))
+        return Checked(Outcome.NONE) if tag is None else check_tag(tag, self._wish.tag, self._wish.keys)
+
+    def _forget(self) -> None:
+        """Keep no name for what must not be used."""
+        self._git.output(self._wish.repository, "update-ref", "-d", self._ref)
 
     def _check_out(self, folder: Path, commit: str, url: str) -> None:
         require_space(folder, TREE_BYTES if "linux" in self._wish.repository.name else TREE_BYTES // 4)
@@ -210,12 +233,6 @@ class TagFetch:
         return self._git.succeeds(repository, "cat-file", "-e", f"{part.commit}^{{tree}}")
 
 
-def _evidence(checked: Checked, url: str) -> list[dict[str, str]]:
-    if checked.outcome is not Outcome.GOOD:
-        return []
-    return [{"kind": "signed-tag", "fingerprint": checked.fingerprint, "owner": checked.owner, "url": url}]
-
-
 def _unproven_words(tag: str, url: str, checked: Checked) -> Words:
     if checked.outcome is Outcome.BAD:
         return say(
@@ -241,7 +258,21 @@ def _unproven_words(tag: str, url: str, checked: Checked) -> Words:
     )
 
 
-def _done_words(tag: str, checked: Checked) -> Words:
+def _other_commit_words(tag: str, url: str, commit: str, known: str) -> Words:
+    return say(
+        "The tag {tag} from {host} is another than the one that was published: it points to {commit} and "
+        "should point to {known}. Nothing was checked out. Choose another repository.",
+        tag=tag,
+        host=host_of(url),
+        commit=commit,
+        known=known,
+    )
+
+
+def _done_words(wish: TagWish, checked: Checked) -> Words:
+    tag = wish.tag
     if checked.outcome is not Outcome.GOOD:
+        if wish.commit is not None:
+            return say("{tag} is here, and is the published commit", tag=tag)
         return say("{tag} is here, unverified", tag=tag)
     return say("{tag} is here, signature of {owner} good", tag=tag, owner=checked.owner)

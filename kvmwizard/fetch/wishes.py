@@ -82,6 +82,8 @@ class TagWish:
     unverified: bool
     submodules: tuple[str, ...]
     patches: tuple[Path, ...]
+    commit: str | None
+    """What the tag is known to point to; it then proves the tag as well as a signature does."""
 
 
 def download_wish(action: dict[str, Any]) -> DownloadWish:
@@ -120,6 +122,7 @@ def tag_wish(action: dict[str, Any]) -> TagWish:
         unverified=action.get("unverified", False),
         submodules=tuple(action.get("submodules", ())),
         patches=_assets(action.get("patches", ())),
+        commit=action.get("commit"),
     )
 
 

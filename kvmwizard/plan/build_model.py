@@ -140,6 +140,8 @@ class FetchTag(BuildAction):
     submodules: tuple[str, ...] = ()
     """Their paths, where the version has them; the rest are not needed."""
     patches: tuple[str, ...] = ()
+    commit: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
+    """What the tag is known to point to: it proves the tag as a signature does; None: nobody published it."""
 
 
 class ConfigureKernel(BuildAction):
