@@ -12,6 +12,7 @@ from kvmwizard.answers import (
     GitQemu,
     LocalSourceKernel,
     LocalSourceQemu,
+    QemuBuildAnswer,
     SourceAnswer,
 )
 from kvmwizard.answers.proposals import packages_can_be_made, running_configuration_known
@@ -66,14 +67,14 @@ def build_problems(answers: Answers, facts: Facts) -> tuple[AnswerProblem, ...]:
 
 
 def _kernel_problems(chosen: ChosenKernel, facts: Facts) -> Iterator[AnswerProblem]:
-    for words in _host_problems(facts):
+    for words in host_problems(facts):
         yield AnswerProblem("kernel", "kernel", words)
     yield from _source_problems("linux", chosen.source, chosen.version, facts)
-    yield from _toolchain_problems("linux", chosen.version, chosen.build.agreed, facts, chosen.build.compiler)
+    yield from toolchain_problems("linux", chosen.version, chosen.build.agreed, facts, chosen.build.compiler)
     yield from (AnswerProblem("kernel_build", *problem) for problem in _kernel_build_problems(chosen, facts))
 
 
-def _host_problems(facts: Facts) -> Iterator[Words]:
+def host_problems(facts: Facts) -> Iterator[Words]:
     """Why no kernel that is built here can run here."""
     if isinstance(facts.environment.container, str):
         yield say(
@@ -140,22 +141,15 @@ def _base_file_problems(base_file: str | None, facts: Facts) -> Iterator[tuple[s
 
 def _qemu_problems(chosen: ChosenQemu, facts: Facts) -> Iterator[AnswerProblem]:
     yield from _source_problems("qemu", chosen.source, chosen.version, facts)
-    yield from _toolchain_problems("qemu", chosen.version, chosen.build.agreed, facts)
+    yield from toolchain_problems("qemu", chosen.version, chosen.build.agreed, facts)
     yield from (AnswerProblem("qemu_build", *problem) for problem in _qemu_build_problems(chosen, facts))
 
 
 def _qemu_build_problems(chosen: ChosenQemu, facts: Facts) -> Iterator[tuple[str, Words]]:
     build, architecture = chosen.build, facts.processor.architecture
-    own = emulator_architecture(architecture) + TARGET_SUFFIX
-    if own not in build_targets(build, architecture):
-        yield (
-            "targets",
-            say(
-                "The chosen targets of QEMU leave out this machine's own, and KVM helps no other. Add "
-                "{target}.",
-                target=own,
-            ),
-        )
+    no_target = own_target_problem(build, architecture)
+    if no_target is not None:
+        yield "targets", no_target
     wrong_prefix = None if build.prefix is None else prefix_problem(build.prefix)
     if wrong_prefix is not None:
         yield "prefix", wrong_prefix
@@ -171,9 +165,21 @@ def _qemu_build_problems(chosen: ChosenQemu, facts: Facts) -> Iterator[tuple[str
             )
 
 
-def _toolchain_problems(
+def own_target_problem(build: QemuBuildAnswer, architecture: str) -> Words | None:
+    """Why no guest of this QEMU could use KVM; None where guests can."""
+    own = emulator_architecture(architecture) + TARGET_SUFFIX
+    if own in build_targets(build, architecture):
+        return None
+    return say(
+        "The chosen targets of QEMU leave out this machine's own, and KVM helps no other. Add {target}.",
+        target=own,
+    )
+
+
+def toolchain_problems(
     project: Project, version: Version, agreed: tuple[str, ...], facts: Facts, compiler: str = "gcc"
 ) -> Iterator[AnswerProblem]:
+    """Why the version does not build with this compiler, or not without what was not agreed to."""
     verdict = advise(project, version.text, tools_of(facts, compiler))
     page = PAGES[project]
     if verdict.outcome == "other-toolchain":
@@ -206,12 +212,13 @@ def _source_problems(
     elif isinstance(source, GitKernel | GitQemu) or project == "qemu" or version.candidate is None:
         problem = None
     else:
-        problem = _unsigned_problem(tarball_name(project, version), version, source.unverified)
+        problem = unsigned_problem(tarball_name(project, version), version, source.unverified)
     if problem is not None:
         yield AnswerProblem(page, page, problem)
 
 
-def _unsigned_problem(name: str, version: Version, unverified: str | None) -> Words | None:
+def unsigned_problem(name: str, version: Version, unverified: str | None) -> Words | None:
+    """Why a file that nobody signs is not used; None where it was allowed by its name."""
     if unverified == name:
         return None
     return say(

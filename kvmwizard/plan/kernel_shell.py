@@ -1,9 +1,12 @@
 """How a kernel is built, in shell; see `plan.source_shell`."""
 
 from kvmwizard.plan.build_model import BootKernel, CompileKernel, ConfigureKernel, StageKernel
-from kvmwizard.plan.shell_words import Lines, broken, here_document, indented, line, quoted
+from kvmwizard.plan.layout import SourceFolder
+from kvmwizard.plan.shell_words import Lines, broken, here_document, indented, line, parent, quoted
+from kvmwizard.resources import asset_path
 
 BASE, FRAGMENT = "kvmwizard-base.config", "kvmwizard.config"
+COMMAND_LINE = "console=ttyS0,115200 earlyprintk=serial,ttyS0,115200 panic=-1 oops=panic"
 CLEARED_TEXTS = (
     r"s/^CONFIG_\(SYSTEM_TRUSTED_KEYS\|SYSTEM_REVOCATION_KEYS\|MODULE_SIG_KEY\)=.*/CONFIG_\1=\"\"/"
 )
@@ -63,8 +66,29 @@ def stage_kernel(action: StageKernel) -> Lines:
 
 
 def boot_kernel(action: BootKernel) -> Lines:
-    """A guest of the new kernel, which must name itself."""
-    return ()
+    """A guest of the new kernel without KVM, which must name itself; see `proof.kernel`."""
+    firmware = tuple(word for folder in action.firmware for word in ("-L", folder))
+    entries = (
+        "dir /dev 0755 0 0",
+        "nod /dev/console 0600 0 0 c 5 1",
+        "file /init init 0755 0 0",
+    )
+    arguments = (
+        *("-no-user-config", "-nodefaults", "-display", "none", "-serial", "stdio", "-m", "512"),
+        *("-no-reboot", "-machine", "accel=tcg", *firmware, "-kernel", action.image),
+        *("-initrd", "boot.initramfs", "-append", COMMAND_LINE),
+    )
+    run = broken("timeout", str(action.seconds), action.qemu, *arguments)
+    folder = SourceFolder(parent(action.stamp))
+    return (
+        line("cd", "--", folder.path),
+        line("cp", "--", str(asset_path("guest/init")), "init"),
+        *here_document("cat >boot.list", entries),
+        f"{line(f'{folder.build}/usr/gen_init_cpio')} boot.list >boot.initramfs",
+        *run[:-1],
+        f"{run[-1]} >boot.log || :",
+        f"grep -F {quoted(f'is Linux {action.release}')} boot.log",
+    )
 
 
 def _base(action: ConfigureKernel) -> Lines:

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 from kvmwizard.answers import Answers
-from kvmwizard.catalog.adviser import Remedy, Verdict, advise, tools_of
+from kvmwizard.catalog.adviser import Remedy, advise, tools_of
+from kvmwizard.catalog.feasibility import toolchain_problems
+from kvmwizard.catalog.version import Version
 from kvmwizard.host.facts import Facts
 from kvmwizard.host.reading import known
 from kvmwizard.plan.build_model import Project
@@ -92,28 +94,10 @@ class Remedies:
 
 
 def remedies_for(
-    setting: Setting, project: Project, version: str, agreed: tuple[str, ...], compiler: str = "gcc"
+    setting: Setting, project: Project, version: Version, agreed: tuple[str, ...], compiler: str = "gcc"
 ) -> Remedies:
     """The remedies that this version needs here. Raises PlanRefused where one was not agreed to."""
-    verdict = advise(project, version, tools_of(setting.facts, compiler))
-    if verdict.outcome == "other-toolchain":
-        raise PlanRefused(_other_toolchain(verdict))
-    for remedy in verdict.remedies:
-        if remedy.id not in agreed:
-            raise PlanRefused(
-                say(
-                    "{project} {version} builds here only with this: {title}. Agree to it ({id}), or choose "
-                    "another version.",
-                    project=PROJECT_NAMES[project],
-                    version=version,
-                    title=remedy.title,
-                    id=remedy.id,
-                )
-            )
+    for problem in toolchain_problems(project, version, agreed, setting.facts, compiler):
+        raise PlanRefused(problem.words)
+    verdict = advise(project, version.text, tools_of(setting.facts, compiler))
     return Remedies(verdict.remedies, verdict.python)
-
-
-def _other_toolchain(verdict: Verdict) -> Words:
-    if verdict.ways:
-        return say("{verdict} {way}", verdict=verdict.words, way=verdict.ways[0])
-    return say("{verdict} Choose another version.", verdict=verdict.words)

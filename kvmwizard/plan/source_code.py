@@ -14,6 +14,7 @@ from kvmwizard.answers import (
     ReleaseQemu,
 )
 from kvmwizard.catalog.costs import Cost
+from kvmwizard.catalog.feasibility import unsigned_problem
 from kvmwizard.catalog.qemu_flags import submodules
 from kvmwizard.catalog.shipped import published_sha256
 from kvmwizard.catalog.sources import (
@@ -148,16 +149,9 @@ def _download_action(
 ) -> DownloadSource:
     name, urls = tarball_name(wish.project, wish.version), tarball_urls(sources, wish.version)
     proofs = _proofs(sources, wish.version)
-    if not proofs and not unverified:
-        raise PlanRefused(
-            say(
-                "Nobody signs {file}, so nothing can show that it is genuine. Choose the tag {tag} from "
-                "git, or allow this file by its name.",
-                file=name,
-                tag=wish.version.tag,
-            ),
-            unsigned=name,
-        )
+    problem = None if proofs else unsigned_problem(name, wish.version, wish.source.unverified)
+    if problem is not None:
+        raise PlanRefused(problem)
     path = download_path(setting.folder, name)
     action = DownloadSource(
         identity=UNKNOWN_IDENTITY,

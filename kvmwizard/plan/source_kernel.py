@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from kvmwizard.catalog.chosen import ChosenKernel
 from kvmwizard.catalog.costs import Cost, kernel_costs
+from kvmwizard.catalog.feasibility import host_problems
 from kvmwizard.catalog.features import (
     BOOT_TEST_ARCHITECTURES,
     chosen_features,
@@ -66,7 +67,7 @@ def kernel_build(setting: Setting, chosen: ChosenKernel, qemu: GuestQemu | None)
     """All steps of the chosen kernel; without `qemu` it is not booted beforehand. Raises PlanRefused."""
     image = _image(setting.facts)
     build = chosen.build
-    remedies = remedies_for(setting, "linux", str(chosen.version), build.agreed, build.compiler)
+    remedies = remedies_for(setting, "linux", chosen.version, build.agreed, build.compiler)
     jobs = jobs_for(setting.facts, "linux", build.jobs, debug_info=build.debug_info)
     costs = kernel_costs(build, setting.workers(jobs.count))
     wish = SourceWish("linux", chosen.source, chosen.version, remedies.patches, costs)
@@ -278,29 +279,11 @@ class _Parts:
 
 def _image(facts: Facts) -> KernelImage:
     """What a kernel built here boots from. Raises PlanRefused where none can be built or run."""
-    if isinstance(facts.environment.container, str):
-        raise PlanRefused(
-            say(
-                "A container has no kernel of its own, so none can be installed here. "
-                "Keep the running kernel, or run kvmwizard on the machine that holds the container."
-            )
-        )
-    if facts.firmware.secure_boot is True:
-        raise PlanRefused(
-            say(
-                "Secure Boot is on, and it does not start a kernel that is built here, since nobody signed "
-                "it. Turn Secure Boot off in the firmware's setup, or choose the distribution's kernel."
-            )
-        )
     image = image_of(facts.processor.architecture)
-    if image is None:
-        raise PlanRefused(
-            say(
-                "kvmwizard builds no kernels for {architecture}. Keep the running kernel, or choose the "
-                "distribution's.",
-                architecture=facts.processor.architecture,
-            )
-        )
+    for problem in host_problems(facts):
+        raise PlanRefused(problem)
+    if image is None:  # host_problems tells of that
+        raise ValueError(facts.processor.architecture)
     return image
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from kvmwizard.catalog.chosen import ChosenQemu
 from kvmwizard.catalog.costs import Cost, qemu_costs
+from kvmwizard.catalog.feasibility import own_target_problem
 from kvmwizard.catalog.jobs import jobs_for
 from kvmwizard.catalog.qemu_flags import (
     PROGRAM_PREFIX,
@@ -63,7 +64,7 @@ def qemu_build(setting: Setting, chosen: ChosenQemu) -> QemuBuild:
     """All steps of the chosen QEMU. Raises PlanRefused."""
     facts, build = setting.facts, chosen.build
     own = _own_program(facts, chosen)
-    remedies = remedies_for(setting, "qemu", str(chosen.version), build.agreed)
+    remedies = remedies_for(setting, "qemu", chosen.version, build.agreed)
     jobs = jobs_for(facts, "qemu", build.jobs)
     costs = qemu_costs(chosen.version, build, setting.workers(jobs.count))
     wish = SourceWish("qemu", chosen.source, chosen.version, remedies.patches, costs)
@@ -259,16 +260,10 @@ class _Parts:
 def _own_program(facts: Facts, chosen: ChosenQemu) -> str:
     """The program for this machine's own guests, without which no guest can use KVM. Raises PlanRefused."""
     architecture = facts.processor.architecture
-    own = PROGRAM_PREFIX + emulator_architecture(architecture)
-    if own not in programs(build_targets(chosen.build, architecture)):
-        raise PlanRefused(
-            say(
-                "The chosen targets of QEMU leave out this machine's own, and KVM helps no other. Add "
-                "{target}.",
-                target=emulator_architecture(architecture) + TARGET_SUFFIX,
-            )
-        )
-    return own
+    problem = own_target_problem(chosen.build, architecture)
+    if problem is not None:
+        raise PlanRefused(problem)
+    return PROGRAM_PREFIX + emulator_architecture(architecture)
 
 
 def _confinement_notes(setting: Setting, program: str) -> tuple[Words, ...]:

@@ -21,7 +21,7 @@ from kvmwizard.plan.build_model import (
 )
 from kvmwizard.plan.kernel_shell import boot_kernel, compile_kernel, configure_kernel, stage_kernel
 from kvmwizard.plan.qemu_shell import compile_qemu, configure_qemu, stage_qemu
-from kvmwizard.plan.shell_words import Lines, broken, indented, line, name, parent, quoted
+from kvmwizard.plan.shell_words import Lines, broken, here_document, indented, line, name, parent, quoted
 from kvmwizard.resources import asset_path
 
 GET = (
@@ -36,6 +36,22 @@ GET = (
 )
 BARE_KEY = "sed '1,/^$/d;/^[=-]/,$d' \"$key\" | base64 --decode"
 """The key without its armour (RFC 4880, section 6.2), which gpgv does not take."""
+OWN_APT = (
+    "top=$PWD",
+    "own_apt() {  # with sources and lists of its own",
+    '    apt-get -o Dir::Etc::SourceList="$top/sources.list" -o Dir::Etc::SourceParts=/dev/null \\',
+    '        -o Dir::State::Lists="$top/lists" -o Dir::State::Status=/dev/null \\',
+    '        -o Dir::Cache="$top/cache" -o Acquire::Languages=none -o APT::Sandbox::User= "$@"',
+    "}",
+)
+OWN_ARCHIVE = (
+    "format='$(ORIGIN) $(COMPONENT) $(REPO_URI)'",
+    "uri=$(apt-get indextargets --format \"$format\" 'Identifier: Packages' |",
+    '    awk \'$1 == "Debian" && $2 == "main" { print $3; exit }\')',
+    "signed=",
+    "keys=/usr/share/keyrings/debian-archive-keyring.gpg",
+    '[ ! -f "$keys" ] || signed="[signed-by=$keys]"',
+)
 SIGNATURE_BEGINS = "/^-----BEGIN PGP SIGNATURE-----$/"
 
 
@@ -177,7 +193,29 @@ def _submodule(path: str, action: FetchTag, git: Lines) -> Lines:
 
 
 def _unpack_packages(action: UnpackPackages) -> Lines:
-    return ()
+    """From the archive that this machine's apt uses, by lists of its own; nothing is installed."""
+    folder, program = name(action.folder), "python2.7"
+    unpacked = f"{action.folder}/usr"
+    start = f'PYTHONHOME={quoted(unpacked)} exec {quoted(f"{unpacked}/bin/{program}")} "$@"'
+    return (
+        line("mkdir", "-p", "--", parent(action.folder)),
+        line("cd", "--", parent(action.folder)),
+        line("rm", "-rf", "--", folder),
+        line("mkdir", "-p", "--", f"{folder}/apt/lists/partial", f"{folder}/apt/cache/archives/partial"),
+        line("cd", "--", f"{folder}/apt"),
+        *OWN_APT,
+        *OWN_ARCHIVE,
+        f'echo "deb $signed $uri {action.suite} main" >sources.list',
+        "own_apt update",
+        *broken("own_apt", "download", "--", *action.packages),
+        "for package in *.deb; do",
+        '    dpkg-deb --extract "$package" ..',
+        "done",
+        "cd ..",
+        "rm -rf -- apt",
+        *here_document(f"cat >{program}", ("#!/bin/sh", start)),
+        f"chmod 0755 {program}",
+    )
 
 
 def _keyring(ring: str, keys: Iterable[TrustedKey]) -> Lines:

@@ -1,8 +1,9 @@
 import pytest
 
 from kvmwizard.answers import KernelBuildAnswer, QemuBuildAnswer
+from kvmwizard.catalog.build_folder import called_by_root
 from kvmwizard.catalog.version import parse_version
-from kvmwizard.plan.builder import builder_for, called_by_root
+from kvmwizard.plan.builder import builder_for
 from kvmwizard.plan.layout import build_folder, source_folder
 from kvmwizard.plan.refused import PlanRefused
 from tests.facts_builder import NOT_LIVE, make_facts
