@@ -42,6 +42,8 @@ class ShippedTable:
     """The version that the book builds."""
     sha256: dict[str, str]
     """Published sums of tarballs, by file name."""
+    commits: dict[str, str]
+    """What tags are known to point to."""
 
 
 @cache
@@ -63,9 +65,15 @@ def shipped_table(project: Project) -> ShippedTable:
         },
         book=table["book"],
         sha256=dict(table["sha256"]),
+        commits=dict(table.get("commits", {})),
     )
 
 
 def published_sha256(project: Project, file_name: str) -> str | None:
     """The tarball's SHA-256 as it was published; None where the table has none."""
     return shipped_table(project).sha256.get(file_name)
+
+
+def published_commit(project: Project, tag: str) -> str | None:
+    """The commit that the tag is known to point to; None where the table has none."""
+    return shipped_table(project).commits.get(tag)

@@ -16,7 +16,7 @@ from kvmwizard.answers import (
 from kvmwizard.catalog.costs import Cost
 from kvmwizard.catalog.feasibility import unsigned_problem
 from kvmwizard.catalog.qemu_flags import submodules
-from kvmwizard.catalog.shipped import published_sha256
+from kvmwizard.catalog.shipped import published_commit, published_sha256
 from kvmwizard.catalog.sources import (
     Key,
     Sources,
@@ -181,6 +181,7 @@ def _fetched(setting: Setting, wish: SourceWish, sources: Sources, *, unverified
         unverified=unverified,
         submodules=submodules(str(wish.version)) if wish.project == "qemu" else (),
         patches=wish.patches,
+        commit=published_commit(wish.project, wish.version.tag),
     )
     folder = source_folder(setting.folder, wish.project, wish.version, identity_of(action, made_from))
     placed = action.model_copy(update={"tree": folder.source, "stamp": folder.stamp("source")})
@@ -198,7 +199,11 @@ def _fetched(setting: Setting, wish: SourceWish, sources: Sources, *, unverified
         needs=() if setting.has_tools("git", "gpgv") and not wish.patches else (PACKAGES_STEP,),
         uses=("network",),
     )
-    note = _trust_note(wish.version.tag, sources.git, sources.tag_keys, unverified=unverified)
+    note = (
+        _trust_note(wish.version.tag, sources.git, sources.tag_keys, unverified=unverified)
+        if action.commit is None
+        else _commit_note(wish.version.tag, sources.git, action.commit)
+    )
     return SourceTree((step,), folder, fetch.identity, (note,))
 
 
@@ -271,7 +276,7 @@ def _unpack_title(name: str, patches: tuple[str, ...]) -> Words:
 
 def _trust_note(name: str, urls: tuple[str, ...], keys: tuple[Key, ...], *, unverified: bool) -> Words:
     """From where, and whose word counts."""
-    servers = ", ".join(urlsplit(url).netloc or url for url in urls)
+    servers = _servers(urls)
     if unverified:
         return say(
             "{name} is taken from the first of these that has it: {servers}. You allowed it to be used "
@@ -286,3 +291,18 @@ def _trust_note(name: str, urls: tuple[str, ...], keys: tuple[Key, ...], *, unve
         servers=servers,
         keys=", ".join(f"{key.owner} ({key.fingerprint})" for key in keys),
     )
+
+
+def _commit_note(tag: str, urls: tuple[str, ...], commit: str) -> Words:
+    return say(
+        "{tag} is taken from the first of these that has it: {servers}. It counts as genuine only when it "
+        "is the commit that was published: {commit}.",
+        tag=tag,
+        servers=_servers(urls),
+        commit=commit,
+    )
+
+
+def _servers(urls: tuple[str, ...]) -> str:
+    """Their names; the whole address of what is no server."""
+    return ", ".join(urlsplit(url).netloc or url for url in urls)

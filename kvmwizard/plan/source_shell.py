@@ -165,6 +165,9 @@ def _fetch(action: FetchTag) -> Lines:
 
 
 def _tag_proof(action: FetchTag, git: Lines) -> Lines:
+    if action.commit is not None:
+        tagged = line(*git, "rev-parse", f"refs/tags/{action.tag}^{{commit}}")
+        return (f'[ "$({tagged})" = {action.commit} ]',)
     if action.unverified:
         return (line("echo", f"{action.tag} is used unverified, as allowed"),)
     tag = name(action.repository) + ".tag"
