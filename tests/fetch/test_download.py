@@ -49,7 +49,7 @@ def test_a_mirror_that_always_breaks_off_is_given_up_and_what_came_is_kept(downl
     assert downloads.asked[-1].range == "bytes=1200000-"
 
 
-def test_a_stalled_mirror_is_given_up_for_the_next(downloads: Downloads, small_tree: Path) -> None:
+def test_a_stalled_mirror_is_given_up_for_the_next(downloads: Downloads) -> None:
     copy = downloads.mirror.layout.kernels / "elsewhere" / NAME
     copy.parent.mkdir()
     copy.write_bytes(downloads.original)
