@@ -14,6 +14,7 @@ from kvmwizard.refusal import Refusal
 from kvmwizard.words import Words, _, say
 from screens.field_rules import changed, rule_of, text_or_none
 from screens.text_dialog import TextDialog
+from screens.verdicts import key_texts
 from screens.widgets.entries import Entry, Part, Sign
 from screens.widgets.entry_list import EntryList
 from screens.widgets.explanation import Explanation
@@ -127,9 +128,7 @@ class MirrorsScreen(ModalScreen[SourcesAnswer | None]):
             sources = sources_for(self._project, self._answer)
         except Refusal as refused:
             return (str(refused.words),)
-        return tuple(
-            _("{owner}: {fingerprint}", owner=key.owner, fingerprint=key.fingerprint) for key in sources.keys
-        )
+        return key_texts(sources.keys)
 
     @on(EntryList.Pressed)
     def _pressed(self, event: EntryList.Pressed) -> None:
@@ -149,7 +148,7 @@ class MirrorsScreen(ModalScreen[SourcesAnswer | None]):
             return ()
         sources: Sources = sources_for(self._project, None)
         urls = sources.git if field.endswith("_git") else sources.bases
-        return tuple((url, "") for url in urls)
+        return (("", _("the project's own")), *((url, url) for url in urls))
 
     def _was_typed(self, field: str, text: str | None) -> None:
         if text is None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from kvmwizard.answers import AnswerProblem, Answers, answer_problems
+from kvmwizard.catalog.feasibility import build_problems
 from kvmwizard.host.facts import Facts
 from kvmwizard.plan.make import make_plan
 from kvmwizard.plan.refused import PlanRefused
@@ -19,8 +20,6 @@ class Unfeasible:
     """The answers that keep it from being made, each with its page."""
     words: Words | None = None
     """Why, where it is no single answer."""
-    unsigned: str | None = None
-    """The file that nobody signs, where allowing it would make a plan."""
 
 
 def plan_for(state: WizardState, machine: Machine) -> Review | Unfeasible:
@@ -33,10 +32,10 @@ def plan_for(state: WizardState, machine: Machine) -> Review | Unfeasible:
     try:
         plan = make_plan(machine.facts, answers)
     except PlanRefused as refused:
-        return Unfeasible((), refused.words, refused.unsigned)
+        return Unfeasible((), refused.words)
     return Review(plan=plan, evidence=plan_evidence(plan))
 
 
 def problems_of(answers: Answers, facts: Facts) -> tuple[AnswerProblem, ...]:
     """What of the answers this machine cannot do."""
-    return answer_problems(answers, facts)
+    return (*answer_problems(answers, facts), *build_problems(answers, facts))

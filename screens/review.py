@@ -1,11 +1,8 @@
 """Review: every step, who does it, and exactly what will run; then the agreement."""
 
 from collections.abc import Collection
-from functools import partial
-from typing import ClassVar
 
 from textual import on
-from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from kvmwizard.answers import AnswerProblem
@@ -21,7 +18,6 @@ from screens.page import Page
 from screens.planning import Unfeasible, plan_for
 from screens.run_control import begin
 from screens.state import Review, WizardState
-from screens.unverified import Unproven, naming_dialog, with_agreement
 from screens.widgets.entries import Entry, Part, Sign
 from screens.widgets.entry_list import EntryList
 from screens.wizard import PAGES, page_named
@@ -31,14 +27,6 @@ class ReviewPage(Page):
     """What will be done. Enter agrees to exactly this plan."""
 
     PAGE = "review"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "v",
-            "use_unverified",
-            _("Use unverified"),
-            tooltip=_("Allow the file that nobody signs, by typing its name"),
-        ),
-    ]
 
     class Planned(Message):
         """The plan is made, or refused."""
@@ -110,25 +98,6 @@ class ReviewPage(Page):
         elif self._review is not None and not self._starting:
             # An action runs in the application's own task, which has the session to save meanwhile.
             self.run_worker(self._agree(self._review.plan), group="start")
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only a file that nobody signs can be allowed."""
-        if action == "use_unverified":
-            return self._refusal is not None and self._refusal.unsigned is not None
-        return super().check_action(action, parameters)
-
-    def action_use_unverified(self) -> None:
-        """Allow the file, if its name is typed."""
-        name = self._refusal.unsigned if self._refusal is not None else None
-        if name is not None:
-            unproven = Unproven("linux" if name.startswith("linux-") else "qemu", name)
-            self.app.push_screen(naming_dialog(name), partial(self._was_named, unproven))
-
-    def _was_named(self, unproven: Unproven, text: str | None) -> None:
-        answer = with_agreement(self.state.answers, unproven)
-        if text is not None and answer is not None:
-            self._refusal = None
-            self.post_message(self.Edited(answer))
 
     def _go_to_the_problem(self, problems: tuple[AnswerProblem, ...]) -> None:
         selected = self.query_one(EntryList).selected

@@ -2,18 +2,21 @@
 
 from abc import abstractmethod
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar
 
 from kvmwizard.answers import AnswerModel, Answers
 from kvmwizard.catalog.catalogue import VersionEntry
 from kvmwizard.catalog.chosen import chosen_kernel, chosen_qemu
-from kvmwizard.catalog.local_source import read_source
-from kvmwizard.catalog.sources import Project
+from kvmwizard.catalog.feasibility import known_source
+from kvmwizard.catalog.sources import Project, tarball_name
+from kvmwizard.catalog.version import parse_version
 from kvmwizard.words import Words, _, say
 from screens.advice import advice_of
 from screens.choice_page import ChoicePage
 from screens.field_rules import wrong_value
 from screens.text_dialog import TextDialog
+from screens.unverified import Unproven, naming_dialog, with_agreement
 from screens.verdicts import verdict_parts
 from screens.version_chooser import VersionChooser
 from screens.widgets.entries import Entry, Part, Sign
@@ -146,8 +149,25 @@ class SourcePage(ChoicePage):
             self.app.push_screen(chooser, lambda entry: self._was_chosen(kind, entry))
 
     def _was_chosen(self, kind: str, entry: VersionEntry | None) -> None:
-        if entry is not None:
-            self._take(kind, entry.tag if kind == "git" else entry.version, entry.version)
+        if entry is None:
+            return
+        text = entry.tag if kind == "git" else entry.version
+        version = parse_version(entry.version)
+        if kind == "release" and entry.candidate and self.PROJECT == "linux" and version is not None:
+            # Nobody signs those, so the choice is asked for in words at once.
+            unproven = Unproven(self.PROJECT, tarball_name(self.PROJECT, version))
+            self.app.push_screen(
+                naming_dialog(unproven.name), partial(self._was_named, unproven, text, entry.version)
+            )
+        else:
+            self._take(kind, text, entry.version)
+
+    def _was_named(self, unproven: Unproven, text: str, version: str, name: str | None) -> None:
+        answers = self.state.with_answer(self.with_source("release", text, version)).answers
+        answer = with_agreement(answers, unproven)
+        if name is not None and answer is not None:
+            self.show_notice("")
+            self.post_message(self.Edited(answer))
 
     def _take(self, kind: str, text: str, version: str) -> None:
         self.show_notice("")
@@ -158,7 +178,7 @@ class SourcePage(ChoicePage):
 
         def rule(text: str) -> Words | None:
             """Runs in a thread: reading a tarball takes its time."""
-            source = read_source(text)
+            source = known_source(text)
             if isinstance(source, Words):
                 return source
             if source.project != self.PROJECT:

@@ -45,7 +45,7 @@ class TextDialog(ModalScreen[str | None]):
             question: what is to be typed, and what it is for.
             value: what stands there at first.
             rule: what can be taken.
-            proposals: texts to choose from with the arrows, each with what it is.
+            proposals: texts to choose from with the arrows, each with what is shown for it.
         """
         super().__init__()
         self._question = question
@@ -53,6 +53,8 @@ class TextDialog(ModalScreen[str | None]):
         self._rule = rule
         self._proposals = proposals
         self._asking = False
+        self._looked_at: Entry | None = None
+        """The proposal that the cursor is on."""
 
     def compose(self) -> ComposeResult:
         """The question, the line, what is wrong with it, what can be chosen instead, the keys."""
@@ -72,8 +74,9 @@ class TextDialog(ModalScreen[str | None]):
         for entries in self.query(EntryList):
             entries.can_focus = False
             entries.show_entries(
-                tuple(Entry(text, Sign.NONE, text, detail) for text, detail in self._proposals), self._value
+                tuple(Entry(text, Sign.NONE, shown) for text, shown in self._proposals), self._value
             )
+            self._looked_at = entries.selected
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002  -- Textual's signature
         """The arrows are for what is proposed."""
@@ -81,21 +84,24 @@ class TextDialog(ModalScreen[str | None]):
 
     def action_look(self, rows: int) -> None:
         """Put the proposal so many rows further into the line."""
-        entries = self.query_one(EntryList)
-        entries.action_move(rows)
-        self._put(entries.selected)
+        self.query_one(EntryList).action_move(rows)
+
+    @on(EntryList.Moved)
+    def _moved(self, event: EntryList.Moved) -> None:
+        event.stop()
+        if event.entry != self._looked_at:
+            self._put(event.entry)
 
     @on(EntryList.Pressed)
-    @on(EntryList.Moved)
-    def _clicked(self, event: EntryList.Pressed | EntryList.Moved) -> None:
+    def _pressed(self, event: EntryList.Pressed) -> None:
         event.stop()
         self._put(event.entry)
 
-    def _put(self, entry: Entry | None) -> None:
+    def _put(self, entry: Entry) -> None:
+        self._looked_at = entry
         line = self.query_one(Input)
-        if entry is not None and entry.id != line.value:
-            line.value = entry.id
-            line.cursor_position = len(entry.id)
+        line.value = entry.id
+        line.cursor_position = len(entry.id)
 
     @on(Input.Changed)
     def _was_typed(self) -> None:

@@ -3,7 +3,7 @@
 from kvmwizard.catalog.adviser import Verdict
 from kvmwizard.catalog.catalogue import Catalogue, VersionEntry
 from kvmwizard.catalog.mark_words import mark_words
-from kvmwizard.catalog.sources import Sources
+from kvmwizard.catalog.sources import Key, Sources
 from kvmwizard.plan.spans import span_words
 from kvmwizard.words import _
 from screens.listing import Form
@@ -32,8 +32,13 @@ def key_parts(sources: Sources, form: Form, entry: VersionEntry) -> tuple[Part, 
     if form == "release" and sources.project == "linux" and entry.candidate:
         return (Part(_("Key"), _("None: nobody signs tarballs of release candidates.")),)
     keys = sources.tag_keys if form == "git" else (*sources.checksum_keys, *sources.tarball_keys)
-    texts = dict.fromkeys(f"{key.owner} {key.fingerprint}" for key in keys)
-    return tuple(Part(_("Key") if not index else _("or"), text) for index, text in enumerate(texts))
+    return tuple(Part(_("Key") if not index else _("or"), text) for index, text in enumerate(key_texts(keys)))
+
+
+def key_texts(keys: tuple[Key, ...]) -> tuple[str, ...]:
+    """Each key's owner and fingerprint; a person's own keys first."""
+    ordered = sorted(keys, key=lambda key: not key.file.startswith("/"))
+    return tuple(dict.fromkeys(f"{key.owner} {key.fingerprint}" for key in ordered))
 
 
 def age_text(catalogue: Catalogue) -> str:

@@ -1,4 +1,4 @@
-"""A private state directory for each test."""
+"""A private state directory for each test, and a cache of its own."""
 
 from pathlib import Path
 
@@ -9,4 +9,11 @@ import pytest
 def state_directory(tmp_path: Path) -> Path:
     directory = tmp_path / "state"
     directory.mkdir(mode=0o700)
+    return directory
+
+
+@pytest.fixture(autouse=True)
+def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    directory = tmp_path / "cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(directory))
     return directory

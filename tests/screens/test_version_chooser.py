@@ -1,0 +1,219 @@
+"""Choosing a version: searching, what is said of each, and where the list comes from."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kvmwizard.answers import Answers, KernelAnswer, ReleaseKernel, SourcesAnswer, WelcomeAnswer
+from kvmwizard.session import Session, SessionStore
+from kvmwizard.words import say
+from screens.dialogs import TextScreen
+from screens.mirrors import MirrorsScreen
+from screens.text_dialog import TextDialog
+from screens.version_chooser import VersionChooser
+from screens.widgets.entry_list import EntryList
+from screens.widgets.frame import Notice
+from screens.widgets.search_line import SearchLine
+from tests.mirror.mirror import Mirror
+from tests.mirror.signing import SigningKey
+from tests.screens.listings import LINUX, fill, listing, version
+from tests.screens.pilots import Walk, walking
+
+SOURCE = Answers(welcome=WelcomeAnswer(route="source"))
+
+
+def at_kernel(state_directory: Path, answers: Answers = SOURCE) -> Path:
+    SessionStore(state_directory).save(Session(page="kernel", answers=answers))
+    return state_directory
+
+
+async def opened(walk: Walk, entry: str = "release") -> VersionChooser:
+    """The chooser of the page's entry, over the lists that are there."""
+    fill(walk.state)
+    await walk.select(entry)
+    await walk.press("enter")
+    assert isinstance(walk.app.screen, VersionChooser)
+    return walk.app.screen
+
+
+def shown(chooser: VersionChooser) -> list[str]:
+    return [entry.title for entry in chooser.query_one(EntryList).entries]
+
+
+async def test_releases_are_listed_newest_first_and_candidates_apart(state_directory: Path) -> None:
+    async with walking(at_kernel(state_directory)) as walk:
+        chooser = await opened(walk)
+        releases = [entry.version for entry in LINUX if not entry.candidate]
+        assert shown(chooser) == releases
+        await walk.press("c")
+        assert shown(chooser) == ["6.19-rc3", *releases]
+        assert "release candidate" in walk.text
+        await walk.press("c")
+        assert shown(chooser) == releases
+
+
+async def test_marks_are_words_with_their_dates(state_directory: Path) -> None:
+    async with walking(at_kernel(state_directory)) as walk:
+        await opened(walk)
+        for words in ("newest", "long-term until 2028-12", "as in the book, end of life since 2017-01"):
+            assert words in walk.text
+
+
+async def test_a_digit_begins_a_search_and_every_key_filters(state_directory: Path) -> None:
+    async with walking(at_kernel(state_directory)) as walk:
+        chooser = await opened(walk)
+        await walk.press("6", ".", "1", "2")
+        assert shown(chooser) == ["6.12.104"]
+        await walk.press("backspace", "backspace")
+        assert shown(chooser)[:1] == ["6.18.2"]
+        assert chooser.query_one(SearchLine).text == "6."
+
+
+async def test_letters_are_searched_for_while_typing_and_keys_else(state_directory: Path) -> None:
+    async with walking(at_kernel(state_directory)) as walk:
+        chooser = await opened(walk)
+        await walk.press("slash", *"book")
+        assert shown(chooser) == ["4.8.5"]
+        assert "c Candidates" not in walk.text
+        await walk.press("escape")
+        assert "c Candidates" in walk.text
+        assert shown(chooser) == ["4.8.5"], "what was typed still counts"
+        await walk.press("enter")
+        answer = walk.saved.answers.kernel
+        assert answer == KernelAnswer(kernel=ReleaseKernel(version="4.8.5"))
+
+
+async def test_what_is_found_nowhere_leaves_nothing_to_take(state_directory: Path) -> None:
+    async with walking(at_kernel(state_directory)) as walk:
+        chooser = await opened(walk)
+        await walk.press("9", "9", "9")
+        assert shown(chooser) == []
+        assert "none" in walk.text
+        await walk.press("enter")
+        assert walk.app.screen is chooser
+
+
+async def test_at_most_three_hundred_are_shown_and_the_rest_is_counted(state_directory: Path) -> None:
+    async with walking(at_kernel(state_directory)) as walk:
+        many = tuple(version(f"5.{line}.{patch}") for line in range(20) for patch in range(100))
+        await opened(walk)
+        await walk.press("escape")
+        walk.state.listings["linux", "release"] = listing("linux", many)
+        await walk.press("enter")
+        assert isinstance(walk.app.screen, VersionChooser)
+        assert len(shown(walk.app.screen)) == 300
+        assert "the first 300 of 2,000" in walk.text
+
+
+async def test_the_verdict_and_the_keys_of_the_selected_version_are_told(state_directory: Path) -> None:
+    async with walking(at_kernel(state_directory)) as walk:
+        await opened(walk)
+        assert "Nothing is known against building Linux 6.18.2 here." in walk.text
+        assert "B8868C80BA62A1FFFAF5FDA9632D3A06589DA6B1" in walk.text
+        await walk.press("end")
+        assert "needs another toolchain" in walk.text
+        await walk.press("space")
+        assert isinstance(walk.app.screen, TextScreen)
+
+
+async def test_a_candidate_tarball_is_taken_by_its_typed_name_alone(state_directory: Path) -> None:
+    async with walking(at_kernel(state_directory)) as walk:
+        await opened(walk)
+        await walk.press("c", "home", "enter")
+        assert isinstance(walk.app.screen, TextDialog)
+        await walk.press(*"yes", "enter")
+        assert isinstance(walk.app.screen, TextDialog)
+        assert "That is not its name" in walk.text
+        await walk.press(*["backspace"] * 3, *"linux-6.19-rc3.tar.gz", "enter")
+        answer = walk.saved.answers.kernel
+        assert answer == KernelAnswer(
+            kernel=ReleaseKernel(version="6.19-rc3", unverified="linux-6.19-rc3.tar.gz")
+        )
+
+
+async def test_a_list_from_the_cache_tells_its_age_and_why(state_directory: Path) -> None:
+    async with walking(at_kernel(state_directory)) as walk:
+        await opened(walk)
+        await walk.press("escape")
+        walk.state.listings["linux", "release"] = listing(
+            "linux", LINUX, origin="cache", age=3 * 86400, notices=(say("No server answered."),)
+        )
+        await walk.press("enter")
+        assert "from the cache, 3 days old" in walk.text
+        assert "No server answered." in walk.text
+
+
+async def until_listed(walk: Walk, *versions: str) -> VersionChooser:
+    """Wait for what a server lists."""
+    for _ in range(200):
+        await walk.pilot.pause(0.05)
+        chooser = walk.app.screen
+        if isinstance(chooser, VersionChooser) and set(versions) <= set(shown(chooser)):
+            notice = chooser.query_one("#notice", Notice).text
+            if "Asking" not in notice:
+                return chooser
+    raise AssertionError(f"{versions} not listed:\n{walk.text}")
+
+
+@pytest.fixture(scope="module")
+def linux_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tree = tmp_path_factory.mktemp("tree")
+    tree.joinpath("Makefile").write_text("VERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 192\n", encoding="ascii")
+    return tree
+
+
+async def test_mirrors_are_set_asked_and_kept(
+    state_directory: Path, mirror: Mirror, signing_key: SigningKey, linux_tree: Path
+) -> None:
+    mirror.layout.add_kernel("6.1.192", linux_tree)
+    mirror.layout.add_kernel("6.1.7", linux_tree)
+    async with walking(at_kernel(state_directory)) as walk:
+        await opened(walk)
+        await walk.press("m")
+        assert isinstance(walk.app.screen, MirrorsScreen)
+        await walk.press("space")
+        assert "https://cdn.kernel.org/pub/linux/kernel" in walk.text, "known servers can be chosen"
+        await walk.press(*"no address", "enter")
+        assert "must be an address" in walk.text
+        await walk.press(*["backspace"] * len("no address"), *mirror.kernel_url, "enter")
+        await walk.press("end", "space", *str(signing_key.public), "enter")
+        assert signing_key.fingerprint[:8] in walk.text
+        await walk.press("enter")
+        chooser = await until_listed(walk, "6.1.192", "6.1.7")
+        assert shown(chooser) == ["6.1.192", "6.1.7"]
+        assert "listed just now" in walk.text
+        sources = walk.saved.answers.sources
+        assert sources == SourcesAnswer(kernel_mirror=mirror.kernel_url, kernel_key=str(signing_key.public))
+        mirror.layout.add_kernel("6.1.193", linux_tree)
+        await walk.press("r")
+        await until_listed(walk, "6.1.193")
+
+
+async def test_a_server_that_is_gone_leaves_the_cache_and_says_so(
+    state_directory: Path, tmp_path: Path, linux_tree: Path
+) -> None:
+    with SigningKey.make() as key, Mirror(tmp_path / "mirror", key) as mirror:
+        mirror.layout.add_kernel("6.1.192", linux_tree)
+        answers = SOURCE.model_copy(update={"sources": SourcesAnswer(kernel_mirror=mirror.kernel_url)})
+        async with walking(at_kernel(state_directory, answers)) as walk:
+            await walk.select("release")
+            await walk.press("enter")
+            await until_listed(walk, "6.1.192")
+    async with walking(at_kernel(state_directory, answers)) as walk:
+        await walk.select("release")
+        await walk.press("enter")
+        await until_listed(walk, "6.1.192")
+        assert "from the cache" in walk.text
+
+
+def test_the_engine_of_the_chooser_is_not_read_in_before_it_is_opened() -> None:
+    program = (
+        "import sys, json, screens.app, screens.welcome, screens.dialogs\n"
+        "print(json.dumps([name for name in ('pydantic', 'httpx', 'screens.version_chooser', "
+        "'kvmwizard.catalog.listing') if name in sys.modules]))"
+    )
+    result = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert json.loads(result.stdout) == []
