@@ -86,15 +86,18 @@ def unpack_from(archive: Archive, job: Job, action: UnpackPackages) -> None:
 def own_archive() -> Archive:
     """The distribution's own, as the machine's package sources name it. Raises Refusal, OSError."""
     form = "$(ORIGIN)\t$(LABEL)\t$(COMPONENT)\t$(REPO_URI)"
-    answer = subprocess.run(
-        (APT_GET, "indextargets", "--format", form, "Identifier: Packages"),
-        env=FIXED_ENVIRONMENT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    uri = archive_uri(answer.stdout)
+    targets = ""
+    # Where there are no lists yet, apt shows its sources only when it need not say what they are.
+    for more in ((), ("--no-release-info",)):
+        targets += subprocess.run(
+            (APT_GET, "indextargets", *more, "--format", form, "Identifier: Packages"),
+            env=FIXED_ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout
+    uri = archive_uri(targets)
     if uri is None:
         raise Refusal(
             say(
@@ -111,7 +114,7 @@ def archive_uri(targets: str) -> str | None:
     """Where the distribution's own archive is, of lines of Origin, Label, Component and URI. Pure."""
     for line in targets.splitlines():
         origin, label, component, uri = [*line.split("\t"), "", "", "", ""][:4]
-        # Without lists apt knows no origin, and leaves its place as it is.
+        # Without release information apt leaves the place as it is.
         unnamed = origin.startswith("$(") and uri.rstrip("/").endswith("/debian")
         ours = origin == label == ORIGIN or unnamed
         if ours and component == "main" and not uri.startswith("cdrom:"):

@@ -25,8 +25,8 @@ PROJECT_NAMES = {"linux": "Linux", "qemu": "QEMU"}
 TOOL_NAMES = {"default_pie": "gcc", "cf_protection": "gcc", "openssl": "OpenSSL"}
 """What people call them, where the table's name would not do."""
 
-PYTHON3_SINCE = "2.12"
-"""The first QEMU whose scripts run under Python 3 (its configure)."""
+PYTHON3_SINCE, PYTHON3_FOUND = "2.12", "4.1"
+"""The first QEMU whose scripts run under Python 3, and the first that finds it (its configure)."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Verdict:
     certain: bool = True
     """False where a tool that matters is not known; `words` then says so."""
     python: str | None = None
-    """What QEMU's configure needs as --python, where the machine has it and it is not the usual one."""
+    """What QEMU's configure needs as --python, where it does not find one by itself that the machine has."""
 
 
 def advise(project: Project, version: str, tools: Tools) -> Verdict:
@@ -157,9 +157,10 @@ def _expected(project: Project, version: str, changes: int, unknown: tuple[str, 
 
 
 def _python(project: Project, version: str, tools: Tools) -> str | None:
-    """The machine's own Python 2.7, for a QEMU that knows no other."""
-    python2 = project == "qemu" and in_range(version, None, PYTHON3_SINCE)
-    return tools.python2 if python2 else None
+    """What QEMU's configure has to be told, which until 4.0 looks for `python` and no other name."""
+    if project == "linux" or in_range(version, PYTHON3_FOUND, None):
+        return None
+    return tools.python2 if in_range(version, None, PYTHON3_SINCE) else tools.python3
 
 
 def _sentence(template: str, places: Mapping[str, Place]) -> Words:

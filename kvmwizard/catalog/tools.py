@@ -1,7 +1,7 @@
 """The tools a build would use here: those installed, and those the distribution would install. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kvmwizard.catalog.conditions import Known
 from kvmwizard.host.facts import Facts
@@ -30,7 +30,8 @@ UNNUMBERED = ("gcc", "clang")
 NEVER_FORESEEN = ("python2",)
 """What no build installs where the table does not say so: absent is absent."""
 PYTHON2 = "/usr/bin/python2.7"
-"""Where packages of Debian and Ubuntu put it."""
+PYTHON3 = "/usr/bin/python3"
+"""Where packages put them."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class Tools:
     """Which of podman, docker and debootstrap are there."""
     python2: str | None = None
     """The path of a Python 2.7 of the machine's own."""
+    python3: str = PYTHON3
+    """The path of the Python 3 on the fixed search path, or where it will be."""
 
     @property
     def family(self) -> str:
@@ -76,8 +79,6 @@ def tools_of(facts: Facts, compiler: str = "gcc") -> Tools:
     }
     versions |= {name: foreseen[name] for name in later}
     versions["python2_packages"] = _yes(_has_python2_packages(facts))
-    python2 = toolchain.tools.get("python2")
-    found = None if python2 is None else python2.path
     return with_compiler(
         Tools(
             compiler="gcc",
@@ -87,7 +88,8 @@ def tools_of(facts: Facts, compiler: str = "gcc") -> Tools:
             compilers=_choices(toolchain, release),
             installed_compilers=toolchain.compilers,
             containers=toolchain.containers,
-            python2=found or (PYTHON2 if "python2" in later else None),
+            python2=_path(facts, "python2") or (PYTHON2 if "python2" in later else None),
+            python3=_path(facts, "python3") or PYTHON3,
         ),
         compiler,
     )
@@ -107,16 +109,8 @@ def with_compiler(tools: Tools, compiler: str) -> Tools:
         versions[family] = series if "." in series else f"{series}.1"
     if family != "gcc":
         versions = {name: value for name, value in versions.items() if name not in OF_GCC}
-    return Tools(
-        compiler=compiler,
-        architecture=tools.architecture,
-        versions=versions,
-        foreseen=tools.foreseen if compiler in tools.installed_compilers else tools.foreseen | {family},
-        compilers=tools.compilers,
-        installed_compilers=tools.installed_compilers,
-        containers=tools.containers,
-        python2=tools.python2,
-    )
+    foreseen = tools.foreseen if compiler in tools.installed_compilers else tools.foreseen | {family}
+    return replace(tools, compiler=compiler, versions=versions, foreseen=foreseen)
 
 
 def tools_of_release(release: Release, architecture: str) -> Tools:
@@ -146,6 +140,11 @@ def _installed(toolchain: ToolchainFacts) -> dict[str, Known]:
     if toolchain.openssl is not None:
         found["openssl_engine"] = _yes(toolchain.openssl_engine)
     return found
+
+
+def _path(facts: Facts, program: str) -> str | None:
+    tool = facts.toolchain.tools.get(program)
+    return None if tool is None else tool.path
 
 
 def _yes(value: bool) -> str:
