@@ -1,5 +1,6 @@
 """Extracts what people read into the template for translators: python -m tests.words."""
 
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import write_po
 
 import kvmwizard
+from kvmwizard.catalog.compatibility import compatibility
 from kvmwizard.resources import asset_path
 
 KEYWORDS = {"_": None, "say": None, "say_many": (1, 2)}
@@ -38,7 +40,17 @@ def extracted() -> Catalog:
             catalogue.add(message, locations=[location], auto_comments=comments, context=context)
     for sentence in OF_ARGPARSE:
         catalogue.add(sentence, locations=[("argparse.py", 0)])
+    for sentence in _of_the_table():
+        catalogue.add(sentence, locations=[("assets/compatibility.toml", 0)])
     return catalogue
+
+
+def _of_the_table() -> Iterator[str]:
+    """What assets/compatibility.toml says to people."""
+    for remedy in compatibility().remedy:
+        yield from (remedy.title, remedy.why)
+    for rule in compatibility().rule:
+        yield from (rule.words, *((rule.failure,) if rule.failure else ()))
 
 
 def template_text(catalogue: Catalog) -> str:
