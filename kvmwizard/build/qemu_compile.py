@@ -6,10 +6,10 @@ from pathlib import Path
 
 from kvmwizard.build.log_follower import LogFollower
 from kvmwizard.build.qemu_installed import built_files
-from kvmwizard.build.qemu_tools import QemuTools, ToolKilled, note, program_path
+from kvmwizard.build.qemu_tools import QemuTools, ToolKilled, program_path
 from kvmwizard.build.qemu_torn import remove_torn
 from kvmwizard.build.qemu_tree import BuildRefused, built_program, refuse_odd_paths, uses_ninja
-from kvmwizard.job import Job, Progress
+from kvmwizard.job import Job, Progress, note
 from kvmwizard.plan.build_model import CompileQemu
 from kvmwizard.product import write_stamp
 from kvmwizard.words import Words, say

@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,9 +96,3 @@ def program_path(*names: str) -> str | None:
     """Where the first of the programs is that this machine has; None where it has none."""
     found = (shutil.which(name, path=FIXED_ENVIRONMENT["PATH"]) for name in names)
     return next((path for path in found if path is not None), None)
-
-
-def note(line: str) -> None:
-    """Write a line of ours into the step's log."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
