@@ -43,18 +43,18 @@ def build_failure(project: Project, version: str, text: str, jobs: int) -> Words
     if error is None:
         return say("The build ended with an error that it did not name. See its log, then retry.")
     return say(
-        "The build failed: {error} If that is not for you to mend, choose another version or another "
+        "The build failed: {error}. If that is not for you to mend, choose another version or another "
         "compiler. What was built so far is kept.",
         error=error,
     )
 
 
 def first_error(text: str) -> str | None:
-    """The first line of the most telling kind, as it stands in the log; None where there is none."""
+    """The first line of the most telling kind, without a full stop; None where there is none."""
     for pattern in ERRORS:
         found = pattern.search(text)
         if found is not None:
-            return found[0].strip()[:MOST_CHARACTERS]
+            return found[0].strip().rstrip(".")[:MOST_CHARACTERS]
     return None
 
 

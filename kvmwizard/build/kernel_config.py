@@ -231,7 +231,9 @@ def _tell(job: Job, missing: Iterable[MissingSymbol], absent: Iterable[str]) -> 
                 "{count} setting was not taken; the log says why.",
                 "{count} settings were not taken; the log says why.",
                 len(lines),
-            )
+            ),
+            1,
+            1,
         )
 
 

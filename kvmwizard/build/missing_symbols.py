@@ -65,7 +65,7 @@ def why_not(name: str, wanted: str, got: Mapping[str, str], kconfig: Kconfig) ->
         return _only_selected(name, symbol, kconfig)
     if symbol != name:
         return say(
-            "{symbol} needs {dependency}, which is off. It could be on: switch it on in the configuration "
+            "{symbol} needs {dependency}, which is off. Switch that on in the configuration "
             "that this one starts from.",
             symbol=name,
             dependency=symbol,
