@@ -2,17 +2,23 @@
 
 import json
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
-from kvmwizard.answers import AccessAnswer, Answers, DistributionKernel, KernelAnswer
+from kvmwizard.answers import AccessAnswer, AnswerModel, Answers, DistributionKernel, KernelAnswer
 from kvmwizard.answers_file import AnswersFileRefused, read_answers_file
+from kvmwizard.text_rules import SOURCE_PATTERNS, WRONG_TEXTS, wrong_source
 
 JARGON = ("pydantic", "Input", "validation", "Traceback", "union", "literal", "Field")
 
 WRONG_ANSWERS = {
-    "unknown page": ({"colour": 1}, "colour is not known; known there are: welcome, kernel, kernel_options"),
+    "unknown page": (
+        {"colour": 1},
+        "colour is not known; known there are: welcome, sources, kernel, kernel_build",
+    ),
     "unknown key": (
         {"access": {"user": "alice", "colour": 1}},
         "access.colour is not known; known there are: user, now.",
@@ -29,8 +35,8 @@ WRONG_ANSWERS = {
     ),
     "no user name": ({"access": {"user": "A B"}}, 'access.user is "A B", but must be the name of a user.'),
     "unknown source": (
-        {"qemu": {"qemu": {"source": "git"}}},
-        'qemu.qemu.source is "git", but must be one of: distribution, local.',
+        {"qemu": {"qemu": {"source": "svn"}}},
+        'qemu.qemu.source is "svn", but must be one of: distribution, local, release, git, local-source.',
     ),
     "no source": (
         {"kernel": {"kernel": {}}},
@@ -64,9 +70,83 @@ WRONG_ANSWERS = {
         {"kernel_options": {"modules": ["../tun"]}},
         'kernel_options.modules.1 is "../tun", but must be the name of a kernel module, with underscores.',
     ),
+    "version with a v": (
+        {"kernel": {"kernel": {"source": "release", "version": "v6.12"}}},
+        'kernel.kernel.version is "v6.12", but must be a version in numbers, as 6.12.104',
+    ),
+    "number for a version": (
+        {"kernel": {"kernel": {"source": "release", "version": 6.12}}},
+        "kernel.kernel.version is 6.12, but must be text in quotation marks.",
+    ),
+    "tag without a v": (
+        {"qemu": {"qemu": {"source": "git", "tag": "2.7.0"}}},
+        'qemu.qemu.tag is "2.7.0", but must be a tag of a version, as v6.12.104 or v2.7.0.',
+    ),
+    "address of nothing": (
+        {"sources": {"kernel_mirror": "mirror.example.org"}},
+        'sources.kernel_mirror is "mirror.example.org", but must be an address that begins with https://,',
+    ),
+    "repository of another kind": (
+        {"sources": {"qemu_git": "ext::sh -c reboot"}},
+        'sources.qemu_git is "ext::sh -c reboot", but must be the address of a git repository that begins',
+    ),
+    "jobs": (
+        {"kernel_build": {"jobs": 0}},
+        "kernel_build.jobs is 0, but must be a number from 1 to 1024.",
+    ),
+    "text for jobs": (
+        {"qemu_build": {"jobs": "4"}},
+        'qemu_build.jobs is "4", but must be a whole number, without quotation marks.',
+    ),
+    "base": (
+        {"kernel_build": {"base": "allyesconfig"}},
+        'kernel_build.base is "allyesconfig", but must be one of: running, defconfig, localmodconfig, file.',
+    ),
+    "target": (
+        {"qemu_build": {"targets": ["x86_64-linux-user"]}},
+        'qemu_build.targets.1 is "x86_64-linux-user", but must be a target of QEMU\'s configure, as x86_64',
+    ),
     "a list": ([], "$ is [], but must be an object in braces."),
     "long value": ({"access": {"user": [1] * 1000}}, "access.user is [1, 1,"),
 }
+
+HOSTILE = (
+    "",
+    " ",
+    "-rf",
+    "--help",
+    "a b",
+    "$(reboot)",
+    "`reboot`",
+    "a;reboot",
+    "a\nb",
+    "a\x00b",
+    "../../etc",
+    "\x1b[31m",
+    "é",
+    "'",
+    '"',
+    "x" * 500,
+)
+"""Texts that none of the fields below takes, whatever else they are."""
+
+TEXT_FIELDS = {
+    "release": lambda text: {"kernel": {"kernel": {"source": "release", "version": text}}},
+    "tag": lambda text: {"qemu": {"qemu": {"source": "git", "tag": text}}},
+    "local source": lambda text: {
+        "kernel": {"kernel": {"source": "local-source", "path": text, "version": "6.1"}}
+    },
+    "mirror": lambda text: {"sources": {"kernel_mirror": text}},
+    "repository": lambda text: {"sources": {"qemu_git": text}},
+    "key": lambda text: {"sources": {"kernel_key": text}},
+    "folder": lambda text: {"kernel_build": {"folder": text}},
+    "remedy": lambda text: {"kernel_build": {"agreed": [text]}},
+    "feature": lambda text: {"kernel_build": {"features": [text]}},
+    "compiler": lambda text: {"kernel_build": {"compiler": text}},
+    "target": lambda text: {"qemu_build": {"targets": [text]}},
+    "prefix": lambda text: {"qemu_build": {"prefix": text}},
+}
+"""Where each text goes."""
 
 NO_ANSWERS = {
     "empty": (b"", "is not JSON: line 1, column 1"),
@@ -107,6 +187,58 @@ def test_a_wrong_answer_is_named(tmp_path: Path, answers: object, expected: str)
     assert len(detail.english) < 200
 
 
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+@pytest.mark.parametrize("answers", TEXT_FIELDS.values(), ids=TEXT_FIELDS)
+def test_hostile_texts_are_refused_in_a_sentence(
+    tmp_path: Path, answers: Callable[[str], object], text: str
+) -> None:
+    path = tmp_path / "answers.json"
+    path.write_text(json.dumps(answers(text)))
+    (detail,) = refused(path).details
+    assert ", but must be " in detail.english
+    assert detail.english.isprintable()
+    assert len(detail.english) < 300
+
+
+@pytest.mark.parametrize(
+    "text", ["a b", "-O2", "enable-lto", "--a b", "--a=$(b)", "--a=`b`", "--a='b'", "--a\nb", "--", "--a;b"]
+)
+def test_hostile_flags_are_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "answers.json"
+    path.write_text(json.dumps({"qemu_build": {"flags": [text]}}))
+    (detail,) = refused(path).details
+    assert "but must be one flag of QEMU's configure" in detail.english
+
+
+@pytest.mark.parametrize("text", ["mine", "-", "--", "-Mine", "- x", "-$(x)", "-x\n", "-x/y", "-" + "x" * 40])
+def test_hostile_suffixes_are_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "answers.json"
+    path.write_text(json.dumps({"kernel_build": {"local_version": text}}))
+    (detail,) = refused(path).details
+    assert "but must be empty, or begin with -" in detail.english
+
+
+@pytest.mark.parametrize("name", ["a/b", ".hidden", "-rf", "a b", "x" * 300, "linux.tar.xz\n"])
+def test_hostile_names_of_files_are_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "answers.json"
+    kernel = {"source": "release", "version": "6.12", "unverified": name}
+    path.write_text(json.dumps({"kernel": {"kernel": kernel}}))
+    (detail,) = refused(path).details
+    assert "but must be the name of the one file" in detail.english
+
+
+def test_every_text_with_a_rule_has_a_sentence_for_who_breaks_it() -> None:
+    def models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+        yield model
+        for kind in model.__subclasses__():
+            yield from models(kind)
+
+    for model in models(AnswerModel):
+        for name, field in model.model_fields.items():
+            if "pattern" in str(field):
+                assert name in WRONG_TEXTS, f"{model.__name__}.{name}"
+
+
 def test_every_wrong_answer_is_named(tmp_path: Path) -> None:
     path = tmp_path / "answers.json"
     path.write_text(json.dumps({"colour": 1, "access": {"now": 1}}))
@@ -141,3 +273,18 @@ def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_device_that_never_ends_is_refused() -> None:
     assert "larger than" in refused(Path("/dev/zero")).words.english
+
+
+@pytest.mark.parametrize("field", SOURCE_PATTERNS)
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_options_are_refused_in_a_sentence(field: str, text: str) -> None:
+    words = wrong_source(field, text, "--option")
+    assert words is not None
+    assert words.english.startswith("--option is ")
+    assert words.english.isprintable()
+
+
+def test_options_with_a_newline_at_the_end_are_refused() -> None:
+    assert wrong_source("kernel_mirror", "https://example.org", "--x") is None
+    assert wrong_source("kernel_mirror", "https://example.org\n", "--x") is not None
+    assert wrong_source("kernel_key", "/tmp/key\n", "--x") is not None

@@ -62,7 +62,7 @@ class ListCache:
         document = {
             "schema_version": SCHEMA_VERSION,
             "address": address,
-            "etag": etag,
+            "etag": _usable_etag(etag),
             "listed": [
                 (version.version, version.released, version.moniker, version.ended) for version in listed
             ],
@@ -139,16 +139,22 @@ def _parsed(content: bytes, address: str, changed: float) -> Kept | None:
         etag, directories = document["etag"], tuple(document["directories"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    if not (etag is None or isinstance(etag, str)) or not all(isinstance(name, str) for name in directories):
+    if etag != _usable_etag(etag) or not all(isinstance(name, str) for name in directories):
         return None
     # A clock that was set back must not make a list younger than new.
     return Kept(etag=etag, listed=listed, directories=directories, time=min(changed, time.time()))
 
 
+def _usable_etag(etag: object) -> str | None:
+    """The validator, where it can be sent back in a header (RFC 9110, section 8.8.3)."""
+    return etag if isinstance(etag, str) and etag.isascii() and etag.isprintable() else None
+
+
 def _listed(version: Any, released: Any, moniker: Any, ended: Any) -> Listed:
     """What `Listed` was when it was kept. Raises ValueError or TypeError for anything else."""
     if (
-        parse_version(version) is None
+        not isinstance(version, str)
+        or parse_version(version) is None
         or not (released is None or DAY.fullmatch(released))
         or moniker not in {None, *MONIKERS}
         or not isinstance(ended, bool)

@@ -155,17 +155,26 @@ def _reader_of(tarball: Path) -> Read:
 
 def _top_files(tarball: Path) -> dict[str, str]:
     found: dict[str, str] = {}
+    top: list[str] | None = None
     size = 0
     with tarfile.open(tarball, mode="r|*") as archive:
         for count, member in enumerate(archive):
             size += member.size
             if count > MOST_MEMBERS or size > LARGEST_ARCHIVE_BYTES:
                 break
-            *above, name = [part for part in member.name.split("/") if part not in {"", "."}] or [""]
-            if len(above) > 1 or name not in TREE_FILES or not member.isreg():
+            parts = [part for part in member.name.split("/") if part not in {"", "."}]
+            if top is None:
+                top = parts[:1] if member.isdir() or len(parts) > 1 else []
+            elif top and parts[:1] != top:
+                # Not all lies in one folder, so what was found lay in one of several.
+                top = []
+                found.clear()
+            if not parts or parts[:-1] != top or parts[-1] not in TREE_FILES or not member.isreg():
                 continue
             file = archive.extractfile(member)
-            found[name] = "" if file is None else file.read(LARGEST_FILE_BYTES).decode("utf-8", "replace")
+            found[parts[-1]] = (
+                "" if file is None else file.read(LARGEST_FILE_BYTES).decode("utf-8", "replace")
+            )
             if _tells_enough(found):
                 break
     return found

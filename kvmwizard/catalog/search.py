@@ -1,6 +1,7 @@
 """Finding versions by what a person types, fast enough to be asked at every key."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from kvmwizard.catalog.catalogue import Mark, VersionEntry
@@ -38,18 +39,29 @@ class VersionIndex:
         self._lines = [_line(entry) for entry in self._entries]
 
     def search(self, text: str, limit: int = MOST_SHOWN) -> Found:
-        """The entries that have every word of the text in their version, tag or marks."""
+        """The entries that have every word of the text in their version, tag or marks.
+
+        A word stands for what begins with it: 4.8 is found in 4.8.5 and 5.4.8, not in 6.14.8.
+        """
         words = text.lower().split()
         if not words:
             return Found(self._entries[:limit], len(self._entries))
-        matching = list(range(len(self._lines)))
+        matching: Iterable[int] = range(len(self._lines))
         for word in words:
-            matching = [index for index in matching if word in self._lines[index]]
+            matching = self._having(word, matching)
+        found = list(matching)
         starts = (f"{SEPARATOR}{words[0]}", f"{SEPARATOR}v{words[0]}")
-        first = [index for index in matching if any(start in self._lines[index] for start in starts)]
-        rest = set(first)
-        ordered = [*first, *(index for index in matching if index not in rest)]
-        return Found(tuple(self._entries[index] for index in ordered[:limit]), len(matching))
+        first = [index for index in found if self._lines[index].startswith(starts)]
+        begun = set(first)
+        ordered = [*first, *(index for index in found if index not in begun)]
+        return Found(tuple(self._entries[index] for index in ordered[:limit]), len(found))
+
+    def _having(self, word: str, among: Iterable[int]) -> list[int]:
+        lines = self._lines
+        # The plain search leaves little over for the one that looks at what stands before.
+        having = [index for index in among if word in lines[index]]
+        begins = re.compile(rf"(?<![0-9a-z]){re.escape(word)}").search
+        return [index for index in having if begins(lines[index])]
 
 
 def _line(entry: VersionEntry) -> str:
