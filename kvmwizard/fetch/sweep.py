@@ -53,7 +53,7 @@ def sweep(tree: Path) -> Swept:
             raise TreeRefused(
                 say(
                     "{path} is one and the same file as another outside of the source tree. {todo}",
-                    **_at(path),
+                    **_at(path, real),
                 )
             )
     return Swept(entries, size)
@@ -80,22 +80,22 @@ def _strange(path: str, status: os.stat_result, tree: str) -> Words | None:
             return say(
                 "{path} is a link that leads out of the source tree, to {target}. {todo}",
                 target=target,
-                **_at(path),
+                **_at(path, tree),
             )
         return None
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        return say("{path} is a device, a pipe or a socket, which no source has. {todo}", **_at(path))
+        return say("{path} is a device, a pipe or a socket, which no source has. {todo}", **_at(path, tree))
     if mode & SPECIAL_BITS:
         return say(
             "{path} would run with the rights of its owner or group, which no source needs. {todo}",
-            **_at(path),
+            **_at(path, tree),
         )
     return None
 
 
-def _at(path: str) -> dict[str, str | Words]:
+def _at(path: str, tree: str) -> dict[str, str | Words]:
     todo = say("The source was not used. Get it from another mirror, or name another tree.")
-    return {"path": path, "todo": todo}
+    return {"path": str(Path(path).relative_to(tree)), "todo": todo}
 
 
 def _leads_out(path: str, target: str, tree: str) -> bool:

@@ -75,6 +75,7 @@ def _unpack(wish: UnpackWish, folder: Path, progress: Progress) -> None:
                 name=name,
             )
         )
+    progress.tell(words, size, size, "bytes")
 
 
 def extract_argv(folder: Path) -> list[str]:

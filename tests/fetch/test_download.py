@@ -70,21 +70,6 @@ def test_a_stall_of_the_only_mirror_is_said(downloads: Downloads) -> None:
 
 
 def test_a_file_that_changed_meanwhile_is_downloaded_anew(downloads: Downloads) -> None:
-    downloads.mirror.fault(
-        TARBALL, Fault("content", content=b"\xfd7zXZ\0" + b"old" * 1000, times=1), Fault("truncate", times=1)
-    )
-    assert "is not the file" in downloads.refusal()
-    downloads.mirror.heal(TARBALL)
-    downloads.mirror.fault(TARBALL, Fault("truncate", after=500_000, times=1))
-    assert downloads.mirror.layout.kernels.joinpath("v6.x", NAME).stat().st_size > 500_000
-    downloads.run()
-    original = downloads.mirror.layout.kernels / "v6.x" / NAME
-    os.utime(original, (1, 1))
-    downloads.file.unlink()
-    downloads.good()
-
-
-def test_resuming_onto_a_changed_file_begins_anew(downloads: Downloads) -> None:
     downloads.mirror.fault(TARBALL, Fault("truncate", after=500_000))
     downloads.refusal()
     downloads.mirror.heal(TARBALL)

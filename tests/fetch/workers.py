@@ -69,11 +69,15 @@ class Bench:
         module = "kvmwizard.fetch.worker"
         return [sys.executable, "-m", module, *progress, *as_builder, json.dumps(whole)]
 
-    def work(self, action: dict[str, Any], wrapper: Sequence[str] = ()) -> Done:
+    def work(self, action: dict[str, Any]) -> Done:
         """Carry an action out and wait for its end."""
+        return self.run(self.argv(action))
+
+    def run(self, argv: Sequence[str]) -> Done:
+        """Run a worker's command and wait for its end."""
         self.folder.joinpath("progress").unlink(missing_ok=True)
         done = subprocess.run(
-            [*wrapper, *self.argv(action)],
+            argv,
             check=False,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

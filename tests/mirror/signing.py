@@ -53,6 +53,16 @@ class SigningKey:
         """The text with its signature around it, as sha256sums.asc is."""
         return _gpg(self.home, "--output", "-", "--clear-sign", str(text))
 
+    @property
+    def exported(self) -> bytes:
+        """The public key without armour."""
+        return _gpg(self.home, "--export", self.fingerprint)
+
+    def fingerprints_in(self, key: Path) -> list[str]:
+        """The fingerprints of the keys in a file, as GnuPG reads them."""
+        listing = _gpg(self.home, "--with-colons", "--show-keys", str(key)).decode()
+        return [line.split(":")[9] for line in listing.splitlines() if line.startswith("fpr:")]
+
     def remove(self) -> None:
         """End gpg-agent, which GnuPG started, and delete the home."""
         subprocess.run(["/usr/bin/gpgconf", "--homedir", str(self.home), "--kill", "all"], check=True)
