@@ -72,6 +72,11 @@ class SearchLine(PaintedLines, can_focus=True):
             event.prevent_default()
             self.type(event.character)
 
+    def on_paste(self, event: events.Paste) -> None:
+        """What is pasted is searched for, as far as it is one line."""
+        event.stop()
+        self.type("".join(filter(str.isprintable, event.text)))
+
     def on_focus(self) -> None:
         """Show where the next character goes."""
         self.repaint()

@@ -7,6 +7,7 @@ from tests.bench.commands import environment
 from tests.bench.measure import Result, Target, compare, interleaved
 from tests.bench.minimal_app import LANDMARK
 from tests.bench.screens import MINIMAL
+from tests.bench.search import MANY
 from tests.bench.terminal import MeasuredTerminal, NotShownError
 
 
@@ -70,6 +71,27 @@ def test_the_minimal_application_paints_and_idles() -> None:
         terminal.until_shown([LANDMARK], 20)
         terminal.until_quiet()
         assert terminal.during(1) == 0
+
+
+def test_a_key_is_timed_to_its_last_byte() -> None:
+    program = (
+        "import sys, time\n"
+        "for _ in sys.stdin: print('a', flush=True); time.sleep(0.2); print('b', end='', flush=True)"
+    )
+    with MeasuredTerminal([sys.executable, "-c", program], environment()) as terminal:
+        terminal.until_quiet()
+        assert 0.2 <= terminal.last_byte_after(b"\n") < 0.8
+
+
+def test_the_chooser_of_the_measurement_filters_at_every_key() -> None:
+    argv = (sys.executable, "-m", "tests.bench.chooser_app", str(MANY))
+    with MeasuredTerminal(argv, environment()) as terminal:
+        terminal.until_shown((f"the first 300 of {MANY:,}", "Enter Take"), 20)
+        terminal.until_quiet()
+        for key in (b"1", b".", b"9"):
+            assert terminal.last_byte_after(key) < 2
+        assert "1.9.99" in terminal.text
+        assert f"of {MANY:,}" not in terminal.text
 
 
 def test_waiting_in_vain_tells_what_is_shown() -> None:

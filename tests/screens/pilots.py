@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from textual import events
 from textual.pilot import Pilot
 
 from kvmwizard.checks.judge import judge
@@ -62,6 +63,11 @@ class Walk:
         return page
 
     @property
+    def place(self) -> str:
+        """The page's name."""
+        return self.page.PAGE
+
+    @property
     def saved(self) -> Session:
         """What another wizard would load."""
         return SessionStore(self.state.state_directory).load().session
@@ -87,6 +93,13 @@ class Walk:
                 [worker for worker in self.app.workers if worker.group == "start"]
             )
             await self.pilot.pause()
+
+    async def paste(self, text: str) -> None:
+        """Text into what has the focus, at once: key by key takes a test seconds."""
+        focused = self.app.screen.focused
+        assert focused is not None
+        focused.post_message(events.Paste(text))
+        await self.pilot.pause()
 
     async def select(self, entry_id: str) -> None:
         ids = [entry.id for entry in self.entries.entries]

@@ -75,7 +75,8 @@ async def test_a_digit_begins_a_search_and_every_key_filters(state_directory: Pa
 async def test_letters_are_searched_for_while_typing_and_keys_else(state_directory: Path) -> None:
     async with walking(at_kernel(state_directory)) as walk:
         chooser = await opened(walk)
-        await walk.press("slash", *"book")
+        await walk.press("slash")
+        await walk.paste("book")
         assert shown(chooser) == ["4.8.5"]
         assert "c Candidates" not in walk.text
         await walk.press("escape")
@@ -124,10 +125,13 @@ async def test_a_candidate_tarball_is_taken_by_its_typed_name_alone(state_direct
         await opened(walk)
         await walk.press("c", "home", "enter")
         assert isinstance(walk.app.screen, TextDialog)
-        await walk.press(*"yes", "enter")
+        await walk.paste("yes")
+        await walk.press("enter")
         assert isinstance(walk.app.screen, TextDialog)
         assert "That is not its name" in walk.text
-        await walk.press(*["backspace"] * 3, *"linux-6.19-rc3.tar.gz", "enter")
+        await walk.press("ctrl+u")
+        await walk.paste("linux-6.19-rc3.tar.gz")
+        await walk.press("enter")
         answer = walk.saved.answers.kernel
         assert answer == KernelAnswer(
             kernel=ReleaseKernel(version="6.19-rc3", unverified="linux-6.19-rc3.tar.gz")
@@ -176,10 +180,14 @@ async def test_mirrors_are_set_asked_and_kept(
         assert isinstance(walk.app.screen, MirrorsScreen)
         await walk.press("space")
         assert "https://cdn.kernel.org/pub/linux/kernel" in walk.text, "known servers can be chosen"
-        await walk.press(*"no address", "enter")
+        await walk.paste("no address")
+        await walk.press("enter")
         assert "must be an address" in walk.text
-        await walk.press(*["backspace"] * len("no address"), *mirror.kernel_url, "enter")
-        await walk.press("end", "space", *str(signing_key.public), "enter")
+        await walk.press("ctrl+u")
+        await walk.paste(mirror.kernel_url)
+        await walk.press("enter", "end", "space")
+        await walk.paste(str(signing_key.public))
+        await walk.press("enter")
         assert signing_key.fingerprint[:8] in walk.text
         await walk.press("enter")
         chooser = await until_listed(walk, "6.1.192", "6.1.7")
