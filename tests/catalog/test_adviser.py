@@ -58,7 +58,7 @@ def remedies(verdict: Verdict) -> list[str]:
         ("linux", "4.8.5", ["no-pie", "page-size", "plt32", "llist"]),
         ("linux", "4.8.15", ["page-size", "plt32", "llist"]),
         ("linux", "4.9.88", ["page-size", "llist"]),
-        ("linux", "4.9.336", ["llist"]),
+        ("linux", "4.9.336", []),
         ("linux", "4.14.27", ["page-size", "plt32"]),
         ("linux", "4.14.336", []),
         ("linux", "4.19", ["no-stack-protector"]),
