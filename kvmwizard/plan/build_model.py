@@ -249,6 +249,10 @@ class StageQemu(BuildAction):
     payload: str
 
 
+LISTS_OF_TREES = "/var/lib/kvmwizard/installed"
+"""Where root keeps its lists of what it installed, NAME.json each, for everybody to read."""
+
+
 class InstallTree(PlanModel):
     """As root: put a packed tree in place, every file checked against the digest the stage step journaled.
 

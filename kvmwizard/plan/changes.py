@@ -64,8 +64,31 @@ class AclGranted(PlanModel):
     previous: str | None
 
 
+class TreeAdded(PlanModel):
+    """A tree that root installed under this name; `release` is a kernel's."""
+
+    kind: Literal["tree-added"] = "tree-added"
+    name: str
+    release: str | None
+
+
+class BootChosen(PlanModel):
+    """The boot loader was told which kernel to start; `previous_default` is what it had remembered."""
+
+    kind: Literal["boot-chosen"] = "boot-chosen"
+    previous_default: str | None
+
+
 Change = Annotated[
-    PackagesAdded | FileWritten | GroupCreated | MemberAdded | ModuleInserted | DeviceGiven | AclGranted,
+    PackagesAdded
+    | FileWritten
+    | GroupCreated
+    | MemberAdded
+    | ModuleInserted
+    | DeviceGiven
+    | AclGranted
+    | TreeAdded
+    | BootChosen,
     Field(discriminator="kind"),
 ]
 

@@ -11,8 +11,9 @@ from typing import Any
 from kvmwizard.packages.managers import MANAGERS
 from kvmwizard.plan import changes, model
 from kvmwizard.plan.base import PlanModel
-from kvmwizard.plan.build_model import ProductMade
+from kvmwizard.plan.build_model import BootsNext, ProductMade, TreeAbsent, TreeInstalled
 from kvmwizard.plan.observed import (
+    ObservedBoot,
     ObservedDevice,
     ObservedDeviceAccess,
     ObservedFile,
@@ -23,6 +24,7 @@ from kvmwizard.plan.observed import (
     ObservedModule,
     ObservedPackages,
     ObservedProduct,
+    ObservedTree,
 )
 from kvmwizard.words import Words, say, say_many
 
@@ -275,6 +277,53 @@ def _product_evidence(condition: ProductMade, observed: ObservedProduct) -> Word
     return say("made already, as {path} says", path=condition.path)
 
 
+def _tree_holds(condition: TreeInstalled, observed: ObservedTree) -> bool:
+    return observed.whole and observed.identity == condition.identity
+
+
+def _tree_evidence(condition: TreeInstalled | TreeAbsent, observed: ObservedTree) -> Words:
+    if observed.identity is None:
+        return say("{name} is not installed", name=condition.name)
+    if isinstance(condition, TreeInstalled) and observed.identity != condition.identity:
+        return say("{name} is installed, made with other choices", name=condition.name)
+    if not observed.whole:
+        return say("{name} is installed in part", name=condition.name)
+    return say_many(
+        "{name} is installed, {count} file",
+        "{name} is installed, {count} files",
+        observed.files,
+        name=condition.name,
+    )
+
+
+def _tree_changes(
+    condition: TreeInstalled, before: ObservedTree, after: ObservedTree
+) -> tuple[changes.Change, ...]:
+    if after.identity is None or before == after:
+        return ()
+    return (changes.TreeAdded(name=condition.name, release=after.release),)
+
+
+def _boot_holds(condition: BootsNext, observed: ObservedBoot) -> bool:
+    return condition.release in {observed.next_release, observed.running_release}
+
+
+def _boot_evidence(condition: BootsNext, observed: ObservedBoot) -> Words:
+    if observed.running_release == condition.release:
+        return say("Linux {release} runs", release=condition.release)
+    if observed.next_release is not None:
+        return say("the next start is Linux {release}", release=observed.next_release)
+    if not observed.readable:
+        return say("what the boot loader starts next cannot be read")
+    return say("the boot loader starts its default next")
+
+
+def _boot_changes(_: BootsNext, before: ObservedBoot, after: ObservedBoot) -> tuple[changes.Change, ...]:
+    if after.next_release in {None, before.next_release}:
+        return ()
+    return (changes.BootChosen(previous_default=before.default_entry),)
+
+
 @dataclass(frozen=True)
 class _Kind:
     """How one kind of condition is judged. Any: each entry's functions take its own types."""
@@ -333,5 +382,8 @@ _KINDS: dict[str, _Kind] = {
         ObservedDeviceAccess, lambda _, observed: observed.entry is None, _access_evidence
     ),
     "product-made": _Kind(ObservedProduct, _product_holds, _product_evidence),
+    "tree-installed": _Kind(ObservedTree, _tree_holds, _tree_evidence, _tree_changes),
+    "tree-absent": _Kind(ObservedTree, lambda _, observed: observed.identity is None, _tree_evidence),
+    "boots-next": _Kind(ObservedBoot, _boot_holds, _boot_evidence, _boot_changes),
     "guest-ran-as": _Kind(ObservedGuest, lambda _, observed: observed.ran, _guest_evidence),
 }

@@ -19,7 +19,7 @@ FIND_ENTRY = (
 REMOVE_LISTED = (
     "import hashlib, json, os, sys",
     "listed = json.load(open(sys.argv[1]))",
-    "for path, size, digest in listed['files']:",
+    "for path, _, _, digest in listed['files']:",
     "    if os.path.isfile(path) and hashlib.sha256(open(path, 'rb').read()).hexdigest() == digest:",
     "        os.unlink(path)",
     "os.unlink(sys.argv[1])",

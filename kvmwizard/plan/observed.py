@@ -100,6 +100,8 @@ class ObservedTree(PlanModel):
     files: int = 0
     package: bool = False
     """The package manager owns it."""
+    release: str | None = None
+    """Of a kernel."""
 
 
 class ObservedBoot(PlanModel):
@@ -110,3 +112,7 @@ class ObservedBoot(PlanModel):
     running_release: str
     default_release: str | None = None
     """What it starts otherwise, where it says so."""
+    default_entry: str | None = None
+    """What the boot loader remembers as its default, in its own words."""
+    readable: bool = True
+    """Whoever looks may read what the boot loader remembers."""

@@ -1,11 +1,13 @@
 """Makes the plan that takes a run back: what its journal says was changed, in reverse order."""
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from kvmwizard.packages.managers import MANAGERS
 from kvmwizard.plan import changes
 from kvmwizard.plan.access import ADDGROUP
+from kvmwizard.plan.build_model import LISTS_OF_TREES, RemoveTree, TreeAbsent
 from kvmwizard.plan.kernel import MODPROBE
 from kvmwizard.plan.model import (
     Action,
@@ -33,7 +35,10 @@ from kvmwizard.plan.software import run_command
 from kvmwizard.words import Words, say, say_many
 
 PREFIX = "undo."
-EXPECTED_SECONDS = {"packages-added": 30.0}
+EXPECTED_SECONDS = {"packages-added": 30.0, "tree-added": 20.0}
+GRUB_EDITENV = ("/usr/bin/grub-editenv", "/boot/grub/grubenv")
+PLAIN_ENTRY = re.compile(r"[A-Za-z0-9_.+~>:/-]+")
+"""Of the boot menu, by its ids; titles with spaces are left to who chose them."""
 MAY_BE_IN_USE = {"packages-added", "module-inserted", "group-created"}
 """What somebody needs by now stays, and the rest is taken back all the same."""
 
@@ -60,9 +65,9 @@ def make_undo_plan(
     if unknown:
         raise KeyError(*sorted(unknown))
     kept = {
-        step_id: packages
+        step_id: stays
         for step_id, texts in changes_by_step.items()
-        if (packages := _packages_of_kernel(texts, running_release))
+        if (stays := _stays_with_kernel(texts, running_release)) is not None
     }
     changes_by_step = {step_id: texts for step_id, texts in changes_by_step.items() if step_id not in kept}
     undone = [step for step in reversed(plan.steps) if changes_by_step.get(step.id)]
@@ -70,29 +75,34 @@ def make_undo_plan(
     steps = tuple(
         _undo_step(step, changes_by_step[step.id], _waited_for_by(plan, step.id, ids)) for step in undone
     )
-    notes = (*(_kernel_stays(packages) for packages in kept.values()), *_lasting(plan, changes_by_step))
+    notes = (*kept.values(), *_lasting(plan, changes_by_step))
     return Plan(purpose="undo", user=plan.user, qemu=plan.qemu, notes=notes, steps=steps)
 
 
-def _packages_of_kernel(texts: Iterable[str], release: str | None) -> tuple[str, ...]:
-    """The packages that were added with this kernel; none where the kernel is not among them.
+def _stays_with_kernel(texts: Iterable[str], release: str | None) -> Words | None:
+    """Why a step is not undone that brought the running kernel; None where it did not.
 
     Debian and its kind name a kernel's package after its release.
     """
     if release is None:
-        return ()
-    added = [
-        change for text in texts if isinstance(change := changes.parse_change(text), changes.PackagesAdded)
-    ]
-    names = tuple(name for change in added for name in change.names)
-    return names if any(name.endswith(f"-{release}") for name in names) else ()
-
-
-def _kernel_stays(packages: Iterable[str]) -> Words:
+        return None
+    found = [changes.parse_change(text) for text in texts]
+    for change in found:
+        if isinstance(change, changes.TreeAdded) and change.release == release:
+            return say(
+                "The kernel that runs now was built and installed by this run, so it stays. To remove it, "
+                "start another kernel first, then purge the package {name} or, where there is no such "
+                "package, delete the files that {path} lists.",
+                name=change.name,
+                path=f"{LISTS_OF_TREES}/{change.name}.json",
+            )
+    names = [name for each in found if isinstance(each, changes.PackagesAdded) for name in each.names]
+    if not any(name.endswith(f"-{release}") for name in names):
+        return None
     return say(
         "The kernel that runs now was installed by this run, so it stays, with all that came with it. "
         "To remove it, start another kernel first, then remove these packages: {packages}.",
-        packages=", ".join(packages),
+        packages=", ".join(names),
     )
 
 
@@ -153,6 +163,10 @@ def _title(change: changes.Change) -> Words:
         return say("Take {user} out of the group {group}", user=change.user, group=change.group)
     if isinstance(change, changes.ModuleInserted):
         return say("Unload {module} and what was loaded with it", module=change.name)
+    if isinstance(change, changes.TreeAdded):
+        return say("Remove {name}", name=change.name)
+    if isinstance(change, changes.BootChosen):
+        return say("Let the boot loader start what it started before")
     if isinstance(change, changes.DeviceGiven):
         return say(
             "Give {device} back to the group {group}, mode {mode}",
@@ -220,6 +234,20 @@ def _restore_acl(change: changes.AclGranted, _: Step) -> _Restored:
     )
 
 
+def _restore_tree(change: changes.TreeAdded, _: Step) -> _Restored:
+    return (TreeAbsent(name=change.name),), (RemoveTree(name=change.name),)
+
+
+def _restore_boot(change: changes.BootChosen, _: Step) -> _Restored:
+    """No condition says that nothing is named for the next start, so this is always done."""
+    default = change.previous_default
+    restored = ("unset", "saved_entry")
+    if default is not None and PLAIN_ENTRY.fullmatch(default) is not None:
+        restored = ("set", f"saved_entry={default}")
+    commands = ((*GRUB_EDITENV, "unset", "next_entry"), (*GRUB_EDITENV, *restored))
+    return (), tuple(RunCommand(argv=argv) for argv in commands)
+
+
 _RESTORERS: dict[str, Callable[[Any, Step], _Restored]] = {
     "packages-added": _restore_packages,
     "file-written": _restore_file,
@@ -228,4 +256,6 @@ _RESTORERS: dict[str, Callable[[Any, Step], _Restored]] = {
     "module-inserted": _restore_module,
     "device-given": _restore_device,
     "acl-granted": _restore_acl,
+    "tree-added": _restore_tree,
+    "boot-chosen": _restore_boot,
 }

@@ -56,6 +56,7 @@ class Command:
 
     def __init__(self, argv: Sequence[str], environment: Mapping[str, str], files: CommandFiles) -> None:
         """Start it. Raises OSError where it cannot be started."""
+        self._files = files
         self._lock = os.open(files.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         log = open_for_appending(files.log)
         try:
@@ -78,14 +79,23 @@ class Command:
         self._write_identity()
 
     def wait(self) -> int:
-        """How it ended: its exit code, or minus the signal's number."""
+        """How it ended: its exit code, or minus the signal's number.
+
+        What it leaves behind, as a compiler whose worker the kernel killed for want of memory, is ended.
+        """
         returncode = self._process.wait()
         os.close(self._lock)
+        if lock_is_held(self._files.lock):
+            _stop_group(self._process.pid, lambda: lock_is_held(self._files.lock))
         return returncode
 
     def stop(self) -> None:
-        """End the whole group, gently first; `wait` then returns."""
-        _stop_group(self._process.pid, lambda: self._process.poll() is None)
+        """End the whole group, gently first; `wait` then returns.
+
+        Its first process may be gone long before the rest: make removes what is half made only
+        if it is given the time.
+        """
+        _stop_group(self._process.pid, lambda: self._process.poll() is None or lock_is_held(self._files.lock))
 
     def _write_identity(self) -> None:
         started = process_start(self._process.pid)
@@ -113,8 +123,7 @@ def _stop_leftover(lock: Path) -> None:
     except ValidationError:
         # The runner was killed before it could write who it had started.
         return
-    if first.alive:
-        _stop_group(first.pid, lambda: first.alive)
+    _stop_group(first.pid, lambda: lock_is_held(lock))
 
 
 def _stop_group(group: int, alive: Callable[[], bool]) -> None:

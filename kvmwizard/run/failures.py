@@ -11,7 +11,9 @@ from kvmwizard.words import Words, say
 ATTEMPT_MARK = "=== attempt "
 """How the line in a log begins under which an attempt's output stands."""
 
-OUTDATED_LISTS = re.compile(r"404 +Not Found|Unable to fetch some archives|Hash Sum mismatch")
+OUTDATED_LISTS = re.compile(
+    r"404 +Not Found|Unable to fetch some archives|Some files failed to download|Hash Sum mismatch"
+)
 
 CAUSES: tuple[tuple[re.Pattern[str], Words], ...] = (
     (
@@ -103,6 +105,22 @@ CODES: dict[str, Words] = {
     "device": say("{detail} is not a device. Look at what stands in its place."),
     "members": say("The group still has members ({detail}), so it stays."),
     "repair": say("An earlier package operation was interrupted and could not be finished ({detail})."),
+    "payload": say(
+        "What was to be installed is not what was staged, or does not belong there: {detail}. Nothing of it "
+        "stays installed. Remove the build folder, then make a new plan."
+    ),
+    "taken": say(
+        "{detail} is there already and was not installed by kvmwizard, so nothing was overwritten. Remove "
+        "it, or choose another local version or prefix, then make a new plan."
+    ),
+    "running": say(
+        "Linux {detail} runs right now, so its files are neither replaced nor removed. Choose another local "
+        "version for the new kernel, or start another kernel first."
+    ),
+    "menu": say(
+        "The boot menu has no entry for Linux {detail}. Run update-grub as root and see what it says, then "
+        "retry."
+    ),
     "system": say("The system refused: {detail}. Mend that, then retry."),
 }
 """What the root helper's own words for a failure mean to people."""

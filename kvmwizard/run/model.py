@@ -56,6 +56,8 @@ class StepSkipped(EventModel):
     event: Literal["step-skipped"] = "step-skipped"
     step: str
     evidence: Words
+    payload_digest: str | None = None
+    """As in `StepDone`."""
 
 
 class StepDone(EventModel):
@@ -66,6 +68,8 @@ class StepDone(EventModel):
     evidence: Words
     changes: tuple[str, ...]
     """The ledger: what is now different from before, each a JSON text that undo understands."""
+    payload_digest: str | None = None
+    """Where the step packed a tree, what stood in its stamp then: root installs nothing else."""
 
 
 class StepFailed(EventModel):

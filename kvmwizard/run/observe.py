@@ -19,9 +19,10 @@ from kvmwizard.host.reading import CommandOutput
 from kvmwizard.packages.managers import MANAGERS
 from kvmwizard.plan import model
 from kvmwizard.plan.base import PlanModel
-from kvmwizard.plan.build_model import ProductMade
+from kvmwizard.plan.build_model import LISTS_OF_TREES, BootsNext, ProductMade, TreeAbsent, TreeInstalled
 from kvmwizard.plan.conditions import evidence, holds, missing_packages
 from kvmwizard.plan.observed import (
+    ObservedBoot,
     ObservedDevice,
     ObservedDeviceAccess,
     ObservedFile,
@@ -32,8 +33,10 @@ from kvmwizard.plan.observed import (
     ObservedModule,
     ObservedPackages,
     ObservedProduct,
+    ObservedTree,
 )
 from kvmwizard.product import read_stamp
+from kvmwizard.run import trees
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.words import Words, say, say_many
 
@@ -225,6 +228,20 @@ def _product(condition: ProductMade) -> ObservedProduct:
     return ObservedProduct(identity=stamp.identity, whole=stamp.whole)
 
 
+def _tree(condition: TreeInstalled | TreeAbsent) -> ObservedTree:
+    try:
+        return trees.tree(condition)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunRefused(_cannot_look(LISTS_OF_TREES, str(error))) from error
+
+
+def _boot(condition: BootsNext) -> ObservedBoot:
+    try:
+        return trees.boot(condition)
+    except OSError as error:
+        raise RunRefused(_cannot_look(str(trees.GRUB_ENVIRONMENT), error.strerror or str(error))) from error
+
+
 def _cannot_look(path: str, error: str) -> Words:
     return say("{path} cannot be looked at: {error}. Mend that, then retry.", path=path, error=error)
 
@@ -246,6 +263,9 @@ _LOOK: dict[str, Callable[[Any], PlanModel]] = {
     "device-acl-grants": _device_access,
     "device-acl-without": _device_access,
     "product-made": _product,
+    "tree-installed": _tree,
+    "tree-absent": _tree,
+    "boots-next": _boot,
     "guest-ran-as": lambda _: ObservedGuest(ran=False),
 }
 """Any: each function takes the conditions of its own kinds."""

@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import struct
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from kvmwizard.run.root_helper import MESSAGE_BYTES, PROTOCOL, socket_path
 from kvmwizard.words import Words
 
 ANSWER_SECONDS = 20.0
+LOOK_SECONDS = 0.1
+READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class HelperGone(Exception):  # noqa: N818  -- an event, expected whenever the helper's time is over
@@ -51,6 +54,21 @@ class Outcome:
     def good(self) -> bool:
         """Whether every action was carried out and every command succeeded."""
         return self.code is None and self.returncode == 0
+
+
+@dataclass(frozen=True)
+class Handed:
+    """What a step needs of the runner."""
+
+    program: str = ""
+    """The text of our own guest, where the step runs it."""
+    payload: Path | None = None
+    """The packed tree, where the step installs one."""
+    payload_digest: str = ""
+    """What the payload's head must hash to."""
+
+
+NOTHING = Handed()
 
 
 @dataclass(frozen=True)
@@ -107,28 +125,34 @@ class RootClient:
         reports = self.ask({"verb": "hello"})["steps"]
         return {report["step"]: _step(report) for report in reports}
 
-    def do(self, step: str, attempt: int, files: Sequence[Path], program: str | None) -> Outcome:
+    def do(self, step: str, attempt: int, files: Sequence[Path], handed: Handed = NOTHING) -> Outcome:
         """Have a step done and wait for its end, however long that is.
 
         `files` are the log and the progress file. Raises HelperGone, HelperRefused, OSError.
         """
-        request: dict[str, Any] = {"verb": "do", "step": step, "attempt": attempt}
-        if program is not None:
-            request["program"] = program
+        request = {"verb": "do", "step": step, "attempt": attempt}
+        request |= {"program": handed.program, "payload": handed.payload_digest}
         descriptors: list[int] = []
         try:
             for path in files:
                 descriptors.append(open_for_appending(path))  # noqa: PERF401  -- closed below, whichever fails
+            if handed.payload is not None:
+                descriptors.append(os.open(handed.payload, READING))
             self.ask(request, descriptors)
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
-        return self._wait_for_end()
+        return self.watch(step, attempt)
 
     def watch(self, step: str, attempt: int) -> Outcome:
         """Wait for the end of an attempt that the helper began. Raises HelperGone, HelperRefused."""
-        self._send({"verb": "watch", "step": step, "attempt": attempt}, ())
-        return self._wait_for_end()
+        while True:
+            known = self.steps().get(step)
+            if known is None or known.attempt != attempt:
+                raise HelperRefused("unknown-step", step)
+            if known.outcome is not None:
+                return known.outcome
+            time.sleep(LOOK_SECONDS)
 
     def stop(self) -> None:
         """Ask for the running step to be stopped, as far as that does no harm. Raises HelperGone."""
@@ -160,16 +184,6 @@ class RootClient:
         if "refused" in answer:
             raise HelperRefused(answer["refused"], answer.get("detail", ""))
         return answer
-
-    def _wait_for_end(self) -> Outcome:
-        self._connection.settimeout(None)
-        try:
-            outcome = _step(self._receive()["finished"]).outcome
-        finally:
-            self._connection.settimeout(ANSWER_SECONDS)
-        if outcome is None:
-            raise HelperGone("it said that a running step had ended")
-        return outcome
 
 
 def _step(report: dict[str, Any]) -> HelperStep:

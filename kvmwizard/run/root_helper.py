@@ -4,25 +4,21 @@ How it comes to be root. The person agrees to a plan. kvmwizard then starts
 
     sudo -- /usr/bin/python3 -I -S -c BOOTSTRAP HELPER_SHA256 PLAN_SHA256 RUN_ID
 
-and writes this text and the plan to its standard input. BOOTSTRAP, which
-stands in the command that sudo logs, runs this text only if it has the hash
-named there; this text takes the plan only if it has the hash named there, which
-is the one the person saw. Whoever could change a file of kvmwizard's in between
-gains nothing.
+and writes this text and the plan to its standard input. BOOTSTRAP, which stands in the command
+that sudo logs, runs this text only if it has the hash named there; this text takes the plan only
+if it has the hash named there, which is the one the person saw. Whoever could change a file of
+kvmwizard's in between gains nothing.
 
-What it does. It leaves the terminal, listens on a socket in /run/kvmwizard that
-only the invoking user can connect to, and carries out steps of that plan, named
-by their id, one at a time. Before it takes the plan at all it checks every
-action in it against the lists below: which programs with which words, which
-files, which devices, which groups.
+What it does. It leaves the terminal, listens on a socket in /run/kvmwizard that only the invoking
+user can connect to, and carries out steps of that plan, named by their id, one at a time. Before
+it takes the plan at all it checks every action in it against the lists below: which programs with
+which words, which files, which devices, which groups, where what was built may go.
 
-What it never does. It runs no shell, opens no path that a user could have made,
-follows no link, trusts nothing of its environment, and runs nothing as root
-that is not the distribution's own. Logs are written to descriptors that the
-runner hands over, which must be the runner's user's own plain files.
+What it never does. It runs no shell, opens no path that a user could have made, follows no link,
+trusts nothing of its environment, and runs nothing as root that is not the distribution's own.
+Logs, and what was built, come by descriptors that the runner hands over.
 
-It ends when it is told to, after IDLE_SECONDS without a runner, and in any case
-after LIFE_SECONDS.
+It ends when it is told to, after IDLE_SECONDS without a runner, and after LIFE_SECONDS in any case.
 """
 
 from __future__ import annotations
@@ -37,39 +33,45 @@ import os
 import pwd
 import re
 import resource
-import secrets
 import select
+import shutil
 import signal
 import socket
 import stat
 import struct
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import partial, reduce
+from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any
 
 PROTOCOL = 1
 RUNTIME_DIRECTORY = "/run/kvmwizard"
+PACKAGES = "/var/lib/kvmwizard/packages"  # where trees become packages
+LIST = "/var/lib/kvmwizard/installed/{}.json"  # of what was installed under a name
+LIBRARIES = os.path.realpath("/lib")
+"""No link is followed here, and where /usr is merged /lib is one."""
 IDLE_SECONDS = 900.0
 """As long as sudo itself remembers a password by default (sudoers(5), timestamp_timeout)."""
 LIFE_SECONDS = 86400.0
 """However long somebody stays connected: what was agreed to is not agreed to for ever."""
-LOCK_SECONDS = 600.0
-COMMAND_SECONDS = 600.0
-PACKAGE_SECONDS = 7200.0
+LOCK_SECONDS = COMMAND_SECONDS = 600.0
+DOWNLOAD_SECONDS = 7200.0
+TO_ITS_END = float("inf")  # whatever is asked meanwhile
 GUEST_SECONDS = 120.0
 GRACE_SECONDS = 10.0  # between SIGTERM and SIGKILL
 LOOK_SECONDS = 0.1
 MESSAGE_BYTES = 128 * 1024
-PLAN_BYTES = 4 * 1024 * 1024
+PLAN_BYTES = HEAD_BYTES = 4 * 1024 * 1024
 FILE_BYTES = 64 * 1024
+CONTENT_BYTES = 512 * 1024 * 1024  # of one file of a tree
 OUTPUT_BYTES = 16 * 1024
 """Of the guest program; as JSON at most six times as much, which fits into one message."""
 CLIENTS = 16
+SEQUENCED = (socket.AF_UNIX, socket.SOCK_SEQPACKET)
 PROGRESS_DESCRIPTOR = 3
 """Where commands find the file for the package manager's own progress lines."""
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
@@ -84,9 +86,7 @@ class Refused(Exception):  # noqa: N818  -- a refusal is an answer, not a fault
     """Something that this helper does not do: a code for programs, and a detail for people."""
 
     def __init__(self, code: str, detail: str = "") -> None:
-        super().__init__(f"{code}: {detail}")
-        self.code = code
-        self.detail = detail
+        self.code, self.detail = code, detail
 
 
 # What a plan may ask for. Everything else refuses the whole plan.
@@ -110,6 +110,7 @@ COMMENT = r"#[ -\[\]-~]*"
 FILES = {
     "/etc/modules-load.d/kvmwizard.conf": MODULE,
     "/etc/modprobe.d/kvmwizard.conf": r"options kvm_(?:intel|amd|hv) nested=[01]",
+    "/etc/default/grub.d/kvmwizard-boot.cfg": "GRUB_DEFAULT=saved",
     "/etc/default/grub.d/kvmwizard.cfg": (
         r'GRUB_CMDLINE_LINUX_DEFAULT="\$GRUB_CMDLINE_LINUX_DEFAULT (?:intel|amd)_iommu=on"'
     ),
@@ -118,6 +119,7 @@ FILES = {
     ),
 }
 """What a line may say, beside comments: modprobe, udev and GRUB can all be told to run programs."""
+OWN_FILE = "|".join(map(re.escape, FILES))
 KVM_DEVICE = "/dev/kvm"
 LOCKS = frozenset({"/var/lib/apt/lists/lock", "/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock"})
 
@@ -126,14 +128,9 @@ OPTION = (
     r"|APT::Update::Error-Mode=any|Dpkg::Options::=--force-confold)"
 )
 APT_GET = rf"/usr/bin/apt-get(?: {OPTION})*"
-PACKAGE_OPERATIONS = (
+COMMANDS = (
     rf"{APT_GET} -o APT::Cmd::Pattern-Only=true install --yes --no-install-recommends --(?: {PACKAGE})+",
     rf"/usr/bin/dpkg --remove --(?: {INSTALLED_PACKAGE})+",
-)
-"""Not to be cut off. Without Pattern-Only, apt-get takes names unknown to it for regular expressions."""
-REPAIR = ["/usr/bin/dpkg", "--force-confold", "--configure", "-a"]
-COMMANDS = (
-    *PACKAGE_OPERATIONS,
     rf"{APT_GET} update",
     r"/usr/bin/touch /var/lib/apt/periodic/update-success-stamp",
     rf"/sbin/modprobe (?:-r )?{MODULE}",
@@ -143,13 +140,21 @@ COMMANDS = (
     r"/usr/bin/udevadm trigger --name-match=kvm",
     r"/usr/bin/udevadm settle --timeout=[0-9]{1,3}",
     r"/usr/sbin/update-grub",
+    r"/usr/bin/grub-editenv /boot/grub/grubenv (?:unset (?:next|saved)_entry|set saved_entry=[\w.+~>:/-]+)",
 )
-"""Whole commands, their words joined by spaces; no word holds a space itself."""
-VARIABLES = {
-    "DEBIAN_FRONTEND": "noninteractive",
-    "APT_LISTCHANGES_FRONTEND": "none",
-    "NEEDRESTART_SUSPEND": "1",
-}
+"""Whole commands, their words joined by spaces; no word holds a space itself.
+
+Without Pattern-Only, apt-get takes names unknown to it for regular expressions.
+"""
+APT, DPKG = "/usr/bin/apt-get", "/usr/bin/dpkg"
+PLAIN_NAME = r"(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._+@%=~,:][A-Za-z0-9._+@%=~,:-]*"
+BELOW = f"(?:/{PLAIN_NAME})"
+"""One step down in a tree: letters, digits and a few signs, neither `.` nor `..`, no dash at the front."""
+RELEASE = r"[0-9][A-Za-z0-9._+~-]*"
+TREE_NAME = r"(?:linux-image|qemu)-[0-9][a-z0-9.+-]*"
+PREFIX = f"/|/opt/kvmwizard{BELOW}+|/usr/local{BELOW}*"
+VARIABLES = {"DEBIAN_FRONTEND": "noninteractive", "APT_LISTCHANGES_FRONTEND": "none"}
+VARIABLES["NEEDRESTART_SUSPEND"] = "1"
 
 
 def require(good: bool, code: str, detail: str = "") -> None:
@@ -163,11 +168,6 @@ def matches(pattern: str, value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch(pattern, value) is not None
 
 
-def one_of(values: Collection[str]) -> Callable[[Any], bool]:
-    """A test for being one of these texts."""
-    return lambda value: isinstance(value, str) and value in values
-
-
 def mode_within(most: int) -> Callable[[Any], bool]:
     """A test for being a mode that allows no more than this one."""
     return lambda value: type(value) is int and value & ~most == 0
@@ -179,31 +179,36 @@ def is_command(argv: Any) -> bool:
     return plain and any(matches(shape, " ".join(argv)) for shape in COMMANDS)
 
 
-DEVICE = {"path": one_of({KVM_DEVICE})}
-PERSON = {"user": partial(matches, USER)}
-ACTIONS: dict[str, dict[str, Callable[[Any], bool]]] = {
+ACTIONS: dict[str, dict[str, str | Callable[[Any], bool]]] = {
     "run-command": {
         "argv": is_command,
         "environment": lambda value: isinstance(value, dict) and value.items() <= VARIABLES.items(),
         "locks": lambda value: isinstance(value, list) and LOCKS.issuperset(value),
     },
     "write-file": {
-        "path": one_of(FILES),
+        "path": OWN_FILE,
         "text": lambda value: isinstance(value, str) and len(value) <= FILE_BYTES,
         "mode": mode_within(0o644),
     },
-    "remove-file": {"path": one_of(FILES)},
-    "remove-empty-group": {"group": one_of({NEW_GROUP})},
-    "set-device-group": {
-        **DEVICE,
-        "group": partial(matches, rf"{GROUP}|[0-9]{{1,9}}"),
-        "mode": mode_within(0o666),
+    "remove-file": {"path": OWN_FILE},
+    "remove-empty-group": {"group": NEW_GROUP},
+    "set-device-group": {"path": KVM_DEVICE, "group": rf"{GROUP}|[0-9]{{1,9}}", "mode": mode_within(0o666)},
+    "grant-device-acl": {"path": KVM_DEVICE, "user": USER, "permissions": "[r-][w-]-"},
+    "revoke-device-acl": {"path": KVM_DEVICE, "user": USER},
+    "run-guest-as": {"user": USER, "program_sha256": GUEST_SHA256},
+    "install-tree": {
+        "name": TREE_NAME,
+        "tree": "kernel|qemu",
+        "release": lambda value: value is None or matches(RELEASE, value),
+        "prefix": PREFIX,
+        "as_package": lambda value: isinstance(value, bool),
+        "payload": r"(?s:.*)",  # where the runner finds it; root does not look
+        "identity": SHA256,
     },
-    "grant-device-acl": {**DEVICE, **PERSON, "permissions": partial(matches, "[r-][w-]-")},
-    "revoke-device-acl": {**DEVICE, **PERSON},
-    "run-guest-as": {**PERSON, "program_sha256": one_of({GUEST_SHA256})},
+    "remove-tree": {"name": TREE_NAME},
+    "set-next-boot": {"release": RELEASE, "otherwise": RELEASE},
 }
-"""The keys that each kind of action has beside its kind, no fewer and no more, and their tests."""
+"""The keys that each kind of action has beside its kind, no fewer and no more; patterns or tests of them."""
 
 
 def check_action(action: Json) -> None:
@@ -211,7 +216,8 @@ def check_action(action: Json) -> None:
     tests = ACTIONS[action["kind"]]
     require(set(action) == tests.keys() | {"kind"}, "action", repr(action)[:500])
     for key, test in tests.items():
-        require(test(action[key]), "action", f"{key} {action[key]!r}"[:500])
+        good = matches(test, action[key]) if isinstance(test, str) else test(action[key])
+        require(good, "action", f"{key} {action[key]!r}"[:500])
     if "text" in tests:
         line = rf"(?:{FILES[action['path']]}|{COMMENT})?\n"
         require(matches(f"(?:{line})*", action["text"]), "action", action["path"])
@@ -242,87 +248,206 @@ def checked_steps(content: bytes, digest: str) -> dict[str, list[Json]]:
 def directory(path: str, make: bool = False) -> Iterator[int]:
     """A descriptor of a directory that root alone can change, all the way down. Raises Refused, OSError."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    with contextlib.ExitStack() as opened:
-        reached = os.open("/", flags)
-        opened.callback(os.close, reached)
+    reached = os.open("/", flags)
+    try:
         for name in path.split("/")[1:]:
             if make:
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(name, 0o755, dir_fd=reached)
                     os.fsync(reached)
-            reached = os.open(name, flags, dir_fd=reached)
-            opened.callback(os.close, reached)
+            above, reached = reached, os.open(name, flags, dir_fd=reached)
+            os.close(above)
             status = os.fstat(reached)
             require(status.st_uid == 0 and not status.st_mode & 0o022, "path", path)
         yield reached
+    finally:
+        os.close(reached)
 
 
-def require_plain_file(parent: int, name: str, path: str) -> bool:
+@contextlib.contextmanager
+def opened(path: str, flags: int) -> Iterator[int]:
+    """A descriptor of what is under that name, in directories of root's. Raises Refused, OSError."""
+    parent, name = os.path.split(path)
+    with directory(parent) as place:
+        descriptor = os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def read_file(path: str) -> bytes:
+    """What a file of root's says. Raises Refused, OSError."""
+    with opened(path, os.O_RDONLY) as descriptor, os.fdopen(descriptor, "rb", closefd=False) as file:
+        return file.read()
+
+
+def is_plain_file(place: int, name: str) -> bool:
     """Whether the file is there; refuse where it is anything but a plain file of root's with one name."""
     try:
-        status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        status = os.stat(name, dir_fd=place, follow_symlinks=False)
     except FileNotFoundError:
         return False
     plain = stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid == 0
-    require(plain, "path", path)
+    require(plain, "path", name)
     return True
 
 
-def write_file(action: Json) -> None:
+def remove_name(place: int, name: str) -> None:
+    """Remove the file, where it is there."""
+    if is_plain_file(place, name):
+        os.unlink(name, dir_fd=place)
+
+
+def put(path: str, content: bytes, mode: int, sync: bool = True) -> None:
     """Write the whole file beside its place, then move it there."""
-    for group in re.findall(rf'GROUP="({GROUP})"', action["text"]):
-        group_for_device(group)
-    parent, name = os.path.split(action["path"])
-    unfinished = f".{name}.{secrets.token_hex(8)}.unfinished"
+    parent, name = os.path.split(path)
+    unfinished = f".{name}.unfinished"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with directory(parent, make=True) as place:
-        require_plain_file(place, name, action["path"])
+        is_plain_file(place, name)
+        remove_name(place, unfinished)
         try:
             with os.fdopen(os.open(unfinished, flags, 0o600, dir_fd=place), "wb") as file:
-                file.write(action["text"].encode())
+                file.write(content)
                 file.flush()
-                os.fchmod(file.fileno(), action["mode"])
-                os.fsync(file.fileno())
+                os.fchmod(file.fileno(), mode)
+                if sync:
+                    os.fsync(file.fileno())
             os.rename(unfinished, name, src_dir_fd=place, dst_dir_fd=place)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(unfinished, dir_fd=place)
-            raise
-        os.fsync(place)
-
-
-def remove_file(action: Json) -> None:
-    """Remove the file, where it is there."""
-    parent, name = os.path.split(action["path"])
-    with contextlib.suppress(FileNotFoundError), directory(parent) as place:
-        if require_plain_file(place, name, action["path"]):
-            os.unlink(name, dir_fd=place)
+        finally:
+            remove_name(place, unfinished)
+        if sync:
             os.fsync(place)
 
 
-# The device. Its access list: include/uapi/linux/posix_acl_xattr.h and acl(5).
+def write_file(action: Json) -> None:
+    """Write one of FILES."""
+    for group in re.findall(rf'GROUP="({GROUP})"', action["text"]):
+        group_for_device(group)
+    put(action["path"], action["text"].encode(), action["mode"])
 
-ACL_ATTRIBUTE = "system.posix_acl_access"
-ACL_HEADER = struct.Struct("<I")
-ACL_ENTRY = struct.Struct("<HHI")
-ACL_VERSION = 2
+
+def remove_file(action: Json, sync: bool = True) -> None:
+    """Remove the file, where it is there, and what a killed `put` left of it."""
+    parent, name = os.path.split(action["path"])
+    with contextlib.suppress(FileNotFoundError), directory(parent) as place:
+        remove_name(place, f".{name}.unfinished")
+        remove_name(place, name)
+        if sync:
+            os.fsync(place)
+
+
+# Trees: what was built, from the one file that the runner hands over (build/payload.py).
+
+CONTROL = """\
+Package: {name}
+Version: {version}
+Architecture: {architecture}
+Maintainer: root <root@localhost>
+Description: built from source on this machine by kvmwizard
+"""
+SCRIPT = """\
+#!/bin/sh
+set -e
+export DEB_MAINT_PARAMS="$*" INITRD=Yes
+case "$DPKG_MAINTSCRIPT_NAME $1" in
+    postinst*) depmod {release} ;;
+    prerm*remove) rm -f {libraries}/modules/{release}/modules.* ;;
+esac
+hooks=/etc/kernel/$DPKG_MAINTSCRIPT_NAME.d
+test ! -d $hooks || run-parts --arg={release} --arg=/boot/vmlinuz-{release} $hooks
+"""
+"""For postinst, prerm and postrm: what a kernel package of the distribution's does, too."""
+
+
+def checked_head(payload: IO[bytes], digest: str, action: Json) -> list[Any]:
+    """[place, mode, size, SHA-256] of every file in the payload. Refuses what does not belong to the tree."""
+    head = payload.readline(HEAD_BYTES)
+    require(hashlib.sha256(head).hexdigest() == digest, "payload", "its list of files")
+    release, prefix = re.escape(str(action["release"])), re.escape(action["prefix"])
+    kernel = rf"/boot/(?:vmlinuz|System\.map|config)-{release}|/lib/modules/{release}{BELOW}+"
+    entries = [[f"/{path}", mode, size, sha256] for path, mode, size, sha256 in json.loads(head)]
+    for entry in entries:
+        path, mode, size, sha256 = entry
+        good = matches(kernel if prefix == "/" else f"{prefix}{BELOW}+", path) and matches(SHA256, sha256)
+        good = good and mode_within(0o755)(mode) and type(size) is int and 0 <= size <= CONTENT_BYTES
+        require(good, "payload", repr(entry)[:500])
+        entry[0] = re.sub("^/lib/", f"{LIBRARIES}/", path)
+    return entries
+
+
+def new_list(action: Json, entries: list[Any], old: Json | None) -> Json:
+    """Root's list of what will be installed; refuse to overwrite what is another's, or runs."""
+    paths, release = {path for path, *_ in entries}, action["release"]
+    ours = {path for path, *_ in old["files"]} if old is not None else set()
+    dpkgs = {f"/var/lib/dpkg/info/{action['name']}.list"} if old is None else set()
+    for path in sorted((paths | dpkgs) - ours):
+        require(not os.path.lexists(path), "taken", path)
+    same = old is not None and old["files"] == entries
+    require(same or release != os.uname().release, "running", str(release))
+    made = {str(folder) for path in paths for folder in Path(path).parents if not folder.exists()}
+    made |= {*(old["folders"] if old is not None else ()), *map(str, list(Path(LIST).parents)[:2])}
+    listed = {"identity": action["identity"], "release": release, "package": action["as_package"]}
+    return {**listed, "finished": action["as_package"], "files": entries, "folders": sorted(made)}
+
+
+def read_list(name: str) -> Json | None:
+    """What root installed under that name; None where it did not."""
+    with contextlib.suppress(FileNotFoundError):
+        listed: Json = json.loads(read_file(LIST.format(name)))
+        return listed
+    return None
+
+
+def take_away(listed: Json) -> list[str]:
+    """Remove what is still as it was installed, and depmod's lists, which it may have renewed; what stays."""
+    changed = []
+    for made in Path(f"{LIBRARIES}/modules/{listed['release']}").glob("modules.*"):
+        made.unlink()
+    for path, _, _, sha256 in listed["files"]:
+        with contextlib.suppress(FileNotFoundError):
+            if hashlib.sha256(read_file(path)).hexdigest() != sha256:
+                changed.append(path)
+                continue
+        remove_file({"path": path}, sync=False)
+    os.sync()
+    return changed
+
+
+def forget(name: str, listed: Json) -> None:
+    """Remove the list, and of the folders that were made for the tree those that are empty."""
+    remove_file({"path": LIST.format(name)})
+    for folder in sorted(listed["folders"], reverse=True):
+        with contextlib.suppress(OSError):
+            Path(folder).rmdir()
+
+
+def menu_entry(menu: str, release: str) -> str:
+    """What GRUB calls this kernel's ordinary entry in the menu that grub-mkconfig wrote."""
+    ordinary = rf"^([ \t]*)menuentry .* '(gnulinux-{re.escape(release)}-advanced-[^'>]+)' \{{"
+    entry = re.search(ordinary, menu, re.MULTILINE)
+    if entry is None:
+        raise Refused("menu", release)
+    above = re.findall(r"^submenu .* '([^'>]+)' \{", menu[: entry.start()], re.MULTILINE)
+    return f"{above[-1]}>{entry[2]}" if entry[1] and above else entry[2]
+
+
+# The device and who may use it. Its access list: include/uapi/linux/posix_acl_xattr.h and acl(5).
+
+ACL_ATTRIBUTE, ACL_VERSION = "system.posix_acl_access", 2
+ACL_HEADER, ACL_ENTRY = struct.Struct("<I"), struct.Struct("<HHI")
 OWNER, NAMED_USER, OWNING_GROUP, NAMED_GROUP, MASK, OTHERS = 1, 2, 4, 8, 16, 32
 NO_ID = 0xFFFFFFFF
-
 Acl = dict[tuple[int, int], int]  # permissions by tag and id
 
 
 @contextlib.contextmanager
 def device(path: str) -> Iterator[str]:
     """A path that leads to exactly this character device, whatever happens to its name meanwhile."""
-    parent, name = os.path.split(path)
-    with directory(parent) as place:
-        descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place)
-    try:
+    with opened(path, os.O_PATH) as descriptor:
         require(stat.S_ISCHR(os.fstat(descriptor).st_mode), "device", path)
         yield f"/proc/self/fd/{descriptor}"
-    finally:
-        os.close(descriptor)
 
 
 def mode_entries(mode: int) -> Acl:
@@ -333,13 +458,13 @@ def mode_entries(mode: int) -> Acl:
 def read_acl(path: str) -> Acl:
     """The access list, or the one that the mode amounts to."""
     try:
-        content = os.getxattr(path, ACL_ATTRIBUTE)
+        said = os.getxattr(path, ACL_ATTRIBUTE)
     except OSError as error:
         if error.errno not in (errno.ENODATA, errno.EOPNOTSUPP):
             raise
         return mode_entries(Path(path).stat().st_mode)
-    require(ACL_HEADER.unpack_from(content) == (ACL_VERSION,), "acl")
-    return {(tag, id_): rights for tag, rights, id_ in ACL_ENTRY.iter_unpack(content[ACL_HEADER.size :])}
+    require(ACL_HEADER.unpack_from(said) == (ACL_VERSION,), "acl")
+    return {(tag, id_): rights for tag, rights, id_ in ACL_ENTRY.iter_unpack(said[ACL_HEADER.size :])}
 
 
 def write_acl(path: str, acl: Acl) -> None:
@@ -364,27 +489,14 @@ def set_device_group(action: Json) -> None:
         write_acl(path, {**read_acl(path), **mode_entries(action["mode"])})
 
 
-def grant_device_acl(action: Json) -> None:
-    """Give the user these permissions, whatever the entry was before."""
-    letters = action["permissions"]
-    set_entry(action["path"], action["user"], ("r" in letters) * 4 + ("w" in letters) * 2)
-
-
-def revoke_device_acl(action: Json) -> None:
-    """Take the user's entry away, where there is one; a device that is gone needs nothing."""
-    with contextlib.suppress(FileNotFoundError):
-        set_entry(action["path"], action["user"], None)
-
-
-def set_entry(path: str, user: str, rights: int | None) -> None:
-    """The user's entry in the device's access list; None takes it out."""
-    key = (NAMED_USER, account(user).pw_uid)
-    with device(path) as held:
-        acl = {entry: each for entry, each in read_acl(held).items() if entry != key}
-        write_acl(held, acl if rights is None else {**acl, key: rights})
-
-
-# People
+def set_device_entry(action: Json) -> None:
+    """Give the user these permissions, whatever the entry was before; without any, take the entry away."""
+    letters, key = action.get("permissions"), (NAMED_USER, account(action["user"]).pw_uid)
+    with device(action["path"]) as path:
+        acl = {entry: rights for entry, rights in read_acl(path).items() if entry != key}
+        if letters is not None:
+            acl[key] = ("r" in letters) * 4 + ("w" in letters) * 2
+        write_acl(path, acl)
 
 
 def account(name: str) -> pwd.struct_passwd:
@@ -397,10 +509,8 @@ def account(name: str) -> pwd.struct_passwd:
 
 def group_id(name: str) -> int:
     """The number of an existing group; a number stands for itself."""
-    if name.isdigit():
-        return int(name)
     try:
-        return grp.getgrnam(name).gr_gid
+        return int(name) if name.isdigit() else grp.getgrnam(name).gr_gid
     except KeyError:
         raise Refused("group", name) from None
 
@@ -421,231 +531,221 @@ def group_for_device(name: str) -> int:
     return number
 
 
-def require_guests_group(argv: Sequence[str]) -> None:
+def require_guests_group(user: str, name: str) -> None:
     """Let gpasswd change nothing but membership in kvm, or in the group that the device has anyway."""
-    if argv[0] == "/usr/bin/gpasswd":
-        user, name = argv[2:]
-        account(user)
-        number = group_id(name)
-        ordinary = number >= BASE_GROUPS and name not in POWERFUL_GROUPS
-        good = name == NEW_GROUP or (ordinary and number == device_group())
-        require(good and number != 0, "group", name)
+    account(user)
+    number = group_id(name)
+    ordinary = number >= BASE_GROUPS and name not in POWERFUL_GROUPS
+    good = name == NEW_GROUP or (ordinary and number == device_group())
+    require(good and number != 0, "group", name)
 
 
-def require_empty(name: str) -> None:
-    """Refuse a group that somebody is in or has as their own."""
-    group = grp.getgrgid(group_id(name))
-    users = [*group.gr_mem, *(entry.pw_name for entry in pwd.getpwall() if entry.pw_gid == group.gr_gid)]
-    require(not users and group.gr_gid != 0, "members", f"{group.gr_name}: {', '.join(users)}")
-
-
-# Carrying out one step: in a process of its own, forked from the helper.
+# Carrying out one step: in a thread of its own.
 
 
 class Work:
     """The actions of one step, their output going to the runner's log."""
 
-    def __init__(self, log: int, program: bytes) -> None:
-        self.log = log
-        self.program = program
+    def __init__(self, descriptors: Sequence[int], program: str, digest: str) -> None:
+        self.log, self.progress, *self.payload = descriptors
+        self.program, self.digest = program.encode(), digest
         self.output: str | None = None
         self.stopping = False
-        signal.signal(signal.SIGTERM, self._stop)
 
-    def carry_out(self, actions: Sequence[Json]) -> Json:
-        """Every action in turn, up to the first that fails; how it went."""
+    def carry_out(self, actions: Sequence[Json], report: Json) -> None:
+        """Every action in turn, up to the first that fails; how it went goes into the report."""
         returncode, code, detail = 0, None, ""
+        os.dup2(self.progress, PROGRESS_DESCRIPTOR, inheritable=True)
+        hands: dict[str, Callable[[Json], None]] = {"write-file": write_file, "remove-file": remove_file}
+        hands |= {"grant-device-acl": set_device_entry, "revoke-device-acl": set_device_entry}
+        hands |= {"set-device-group": set_device_group, "remove-empty-group": self._remove_group}
+        hands |= {"run-command": self._run_command, "run-guest-as": self._run_guest}
+        hands |= {"install-tree": self._install_tree, "remove-tree": self._remove_tree}
+        hands |= {"set-next-boot": self._set_next_boot}
         try:
             for action in actions:
                 require(not self.stopping, "stopped")
-                returncode = self._act(action)
-                if returncode != 0:
-                    break
+                if action["kind"] != "run-command":
+                    self.say(f"+ {json.dumps({**action, 'text': ''})}")
+                hands[action["kind"]](action)
         except Refused as refused:
             code, detail = refused.code, refused.detail
+        except subprocess.CalledProcessError as failed:
+            returncode = failed.returncode
         except OSError as error:
             code, detail = "system", str(error)
-        return {"returncode": returncode, "code": code, "detail": detail, "output": self.output}
+        except BaseException as error:  # noqa: BLE001  -- the runner must learn of anything that goes wrong here
+            code, detail = "killed", repr(error)
+        for descriptor in (self.log, self.progress, *self.payload):
+            os.close(descriptor)
+        report["outcome"] = {"returncode": returncode, "code": code, "detail": detail, "output": self.output}
 
     def say(self, line: str) -> None:
         """One line of ours in the log."""
         with contextlib.suppress(OSError):
             os.write(self.log, line.encode(errors="backslashreplace") + b"\n")
 
-    def run(self, argv: Sequence[str], environment: dict[str, str], seconds: float) -> int:
-        """Run a command to its end; its exit code, or minus the signal's number."""
+    def run(self, argv: Sequence[str], seconds: float = COMMAND_SECONDS, **options: Any) -> None:
+        """Run a command; end it on a stop or after `seconds`. Raises Refused, OSError, CalledProcessError."""
         self.say("+ " + " ".join(argv))
-        environment = {**ENVIRONMENT, **environment}
-        kept = (PROGRESS_DESCRIPTOR,)
-        process = self._start(argv, stdin=subprocess.DEVNULL, stdout=self.log, env=environment, pass_fds=kept)
-        return self._wait(process, seconds, careful=is_package_operation(argv))
+        usual: Json = {"stdin": subprocess.DEVNULL, "stdout": self.log, "stderr": self.log, "cwd": "/"}
+        usual |= {"env": ENVIRONMENT, "pass_fds": (PROGRESS_DESCRIPTOR,), "start_new_session": True}
+        process = subprocess.Popen(argv, **{**usual, **options})
+        deadline = time.monotonic() + seconds
+        while process.poll() is None:
+            time.sleep(LOOK_SECONDS)
+            if seconds != TO_ITS_END and (self.stopping or time.monotonic() > deadline):
+                end_group(process)
+                raise Refused("stopped" if self.stopping else "timed-out", f"{seconds:.0f}")
+        if process.returncode != 0:
+            raise subprocess.CalledProcessError(process.returncode, argv)
 
-    def _start(self, argv: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(argv, stderr=self.log, cwd="/", start_new_session=True, **options)
-
-    def _stop(self, *_: object) -> None:
-        self.stopping = True
-
-    def _act(self, action: Json) -> int:
-        kind = action["kind"]
-        if kind == "run-command":
-            return self._run_command(action)
-        if kind == "run-guest-as":
-            return self._run_guest(action)
-        if kind == "remove-empty-group":
-            require_empty(action["group"])
-            return self.run(["/usr/sbin/groupdel", action["group"]], {}, COMMAND_SECONDS)
-        shown = {name: value for name, value in action.items() if name not in ("kind", "text")}
-        self.say(f"+ {kind} {json.dumps(shown)}")
-        hands = {"write-file": write_file, "remove-file": remove_file, "set-device-group": set_device_group}
-        hands |= {"grant-device-acl": grant_device_acl, "revoke-device-acl": revoke_device_acl}
-        hands[kind](action)
-        return 0
-
-    def _run_command(self, action: Json) -> int:
-        argv = action["argv"]
-        require_guests_group(argv)
-        package_operation = is_package_operation(argv)
-        if package_operation:
-            self._repair_packages()
+    def _run_command(self, action: Json) -> None:
+        argv, environment = action["argv"], {**ENVIRONMENT, **action["environment"]}
+        if argv[0] == "/usr/bin/gpasswd":
+            require_guests_group(*argv[2:])
+        if argv[0] == APT and "install" in argv:
+            # What a stop may cut off is a command of its own: packages half unpacked are worse than a wait.
+            self.run([APT, "--download-only", *argv[1:]], DOWNLOAD_SECONDS, env=environment)
+        if argv[0] == DPKG or (argv[0] == APT and "install" in argv):
+            return self._change_packages(argv)
         for path in action["locks"]:
             self._wait_for_lock(path)
-        seconds = PACKAGE_SECONDS if package_operation else COMMAND_SECONDS
-        return self.run(argv, action["environment"], seconds)
+        return self.run(argv, env=environment)
 
-    def _repair_packages(self) -> None:
-        """Finish what an interrupted dpkg left; numbered files are apt's own sign of it (CheckUpdates)."""
-        if not any(entry.name.isdigit() for entry in Path("/var/lib/dpkg/updates").glob("*")):
-            return
+    def _change_packages(self, argv: Sequence[str]) -> None:
+        """Once nobody else is at it, finish what an interrupted dpkg left, then do this; never cut off."""
+        environment = {**ENVIRONMENT, **VARIABLES}
         for path in ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock"):
             self._wait_for_lock(path)
-        self.say("A package operation was interrupted earlier; it is finished first.")
-        returncode = self.run(REPAIR, VARIABLES, PACKAGE_SECONDS)
-        require(returncode == 0, "repair", f"dpkg returned {returncode}")
+        # Numbered files are apt's own sign of it (CheckUpdates).
+        if any(entry.name.isdigit() for entry in Path("/var/lib/dpkg/updates").glob("*")):
+            self.say("A package operation was interrupted earlier; it is finished first.")
+            try:
+                self.run([DPKG, "--force-confold", "--configure", "-a"], TO_ITS_END, env=environment)
+            except subprocess.CalledProcessError as failed:
+                raise Refused("repair", f"dpkg returned {failed.returncode}") from None
+        self.run(argv, TO_ITS_END, env=environment)
 
     def _wait_for_lock(self, path: str) -> None:
         """Wait until nobody holds the lock, saying in apt's own words who does."""
-        deadline = time.monotonic() + LOCK_SECONDS
-        said = None
-        while True:
-            holder = lock_holder(path)
-            if holder is None:
-                return
+        deadline, said = time.monotonic() + LOCK_SECONDS, -1
+        while (holder := lock_holder(path)) is not None:
             if holder != said:
-                self.say(
-                    f"Waiting for cache lock: Could not get lock {path}. "
-                    f"It is held by process {holder} ({told(holder, 'comm') or '?'})"
-                )
-                said = holder
+                name = Path(f"/proc/{holder}/comm")
+                with contextlib.suppress(OSError):
+                    told = name.read_text(errors="replace").strip() if name.exists() else "?"
+                    lock = f"Waiting for cache lock: Could not get lock {path}."
+                    self.say(f"{lock} It is held by process {holder} ({told})")
+                    said = holder
             require(not self.stopping, "stopped")
             require(time.monotonic() < deadline, "lock", path)
             time.sleep(LOOK_SECONDS)
 
-    def _run_guest(self, action: Json) -> int:
+    def _remove_group(self, action: Json) -> None:
+        """Remove a group that nobody is in or has as their own."""
+        group = grp.getgrgid(group_id(action["group"]))
+        owners = [entry.pw_name for entry in pwd.getpwall() if entry.pw_gid == group.gr_gid]
+        members = ", ".join([*group.gr_mem, *owners])
+        require(not members and group.gr_gid != 0, "members", f"{group.gr_name}: {members}")
+        self.run(["/usr/sbin/groupdel", group.gr_name])
+
+    def _run_guest(self, action: Json) -> None:
         """Run the program whose hash the plan names, as the user, with the groups of their next login."""
         require(hashlib.sha256(self.program).hexdigest() == action["program_sha256"], "program")
         user = account(action["user"])
-        self.say(f"+ run-guest-as {user.pw_name}")
         source, output = os.memfd_create("program"), os.memfd_create("output")
         os.pwrite(source, self.program, 0)
-        process = self._start(
-            [sys.executable, "-I", "-S", "-"],
-            stdin=source,
-            stdout=output,
-            env=ENVIRONMENT,
-            user=user.pw_uid,
-            group=user.pw_gid,
-            extra_groups=os.getgrouplist(user.pw_name, user.pw_gid),
-        )
-        returncode = self._wait(process, GUEST_SECONDS, careful=False)
-        self.output = os.pread(output, OUTPUT_BYTES, 0).decode(errors="replace")
-        self.say(self.output.rstrip())
-        return returncode
+        options: Json = {"stdin": source, "stdout": output, "pass_fds": (), "user": user.pw_uid}
+        options |= {"group": user.pw_gid, "extra_groups": os.getgrouplist(user.pw_name, user.pw_gid)}
+        try:
+            self.run([sys.executable, "-I", "-S", "-"], GUEST_SECONDS, **options)
+        finally:
+            self.output = os.pread(output, OUTPUT_BYTES, 0).decode(errors="replace")
+            self.say(self.output.rstrip())
 
-    def _wait(self, process: subprocess.Popen[bytes], seconds: float, careful: bool) -> int:
-        """Wait for the end; on a stop or after `seconds` bring it about, but never amid dpkg's work."""
-        deadline = time.monotonic() + seconds
-        before = package_database()
-        while process.poll() is None:
-            time.sleep(LOOK_SECONDS)
-            wanted = self.stopping or time.monotonic() > deadline
-            if wanted and (not careful or end_before_dpkg(process.pid, before)):
-                end_group(process)
-                raise Refused("stopped" if self.stopping else "timed-out", f"{seconds:.0f}")
-        return process.returncode
+    def _install_tree(self, action: Json) -> None:
+        """Put the payload's files in place, each only after its hash was found right."""
+        name, package = action["name"], action["as_package"]
+        old, folder = read_list(name), f"{PACKAGES}/{name}" if package else ""
+        with os.fdopen(self.payload[0], "rb", closefd=False) as payload:
+            entries = checked_head(payload, self.digest, action)
+            listed = new_list(action, entries, old)
+            if old is not None and any(old[key] != listed[key] for key in ("files", "package")):
+                self._remove_tree(action)
+                old = None
+            try:
+                put(folder + LIST.format(name), json.dumps(listed).encode(), 0o644)
+                for path, mode, size, sha256 in entries:
+                    require(not self.stopping, "stopped")
+                    text = payload.read(size)
+                    require(hashlib.sha256(text).hexdigest() == sha256, "payload", path)
+                    put(folder + path, text, mode, sync=False)
+                if package:
+                    return self._install_package(action, folder)
+            except BaseException:
+                if not package and old is None:
+                    take_away(listed)
+                    forget(name, listed)
+                raise
+            finally:
+                shutil.rmtree(PACKAGES, ignore_errors=True)
+        os.sync()
+        self._run_hooks(action["release"], "postinst")
+        return put(LIST.format(name), json.dumps({**listed, "finished": True}).encode(), 0o644)
 
+    def _install_package(self, action: Json, folder: str) -> None:
+        """Make a package of the folder, with scripts of our own text alone, and have dpkg install it."""
+        name, release = action["name"], action["release"]
+        architecture = subprocess.check_output([DPKG, "--print-architecture"], env=ENVIRONMENT, text=True)
+        version = re.sub(r"[^0-9]*-([0-9][a-z0-9.+]*).*", r"\1", name)
+        control = CONTROL.format(name=name, version=version, architecture=architecture.strip())
+        put(f"{folder}/DEBIAN/control", control.encode(), 0o644)
+        script = SCRIPT.format(release=release, libraries=LIBRARIES).encode()
+        for moment in ("postinst", "prerm", "postrm") if release is not None else ():
+            put(f"{folder}/DEBIAN/{moment}", script, 0o755)
+        self.run(["/usr/bin/dpkg-deb", "--root-owner-group", "-Znone", "--build", folder, f"{folder}.deb"])
+        self._change_packages([DPKG, "--install", f"{folder}.deb"])
 
-def is_package_operation(argv: Sequence[str]) -> bool:
-    """Whether the command installs, removes or mends packages."""
-    return list(argv) == REPAIR or any(matches(shape, " ".join(argv)) for shape in PACKAGE_OPERATIONS)
+    def _remove_tree(self, action: Json) -> None:
+        """Remove what is on root's list, with the hooks of a kernel's removal; never the kernel that runs."""
+        name, listed = action["name"], read_list(action["name"])
+        if listed is None:
+            return None
+        require(listed["release"] != os.uname().release, "running", str(listed["release"]))
+        if listed["package"]:
+            return self._change_packages([DPKG, "--purge", name])
+        self._run_hooks(listed["release"], "prerm")
+        for path in take_away(listed):
+            self.say(f"{path} was changed since it was installed, so it stays.")
+        self._run_hooks(listed["release"], "postrm")
+        return forget(name, listed)
+
+    def _run_hooks(self, release: str | None, moment: str) -> None:
+        """What SCRIPT does for a package."""
+        hooks = f"/etc/kernel/{moment}.d"
+        if release is not None and moment == "postinst":
+            self.run(["/sbin/depmod", release])
+        if release is not None and Path(hooks).is_dir():
+            self.run(["/bin/run-parts", f"--arg={release}", f"--arg=/boot/vmlinuz-{release}", hooks])
+
+    def _set_next_boot(self, action: Json) -> None:
+        menu = read_file("/boot/grub/grub.cfg").decode(errors="replace")
+        once, otherwise = menu_entry(menu, action["release"]), menu_entry(menu, action["otherwise"])
+        self.run(["/usr/sbin/grub-set-default", otherwise])
+        self.run(["/usr/sbin/grub-reboot", once])
 
 
 def lock_holder(path: str) -> int | None:
     """Which process holds the fcntl lock on a file of root's; None where nobody does."""
-    parent, name = os.path.split(path)
+    question = struct.pack("@hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
     try:
-        with directory(parent) as place:
-            descriptor = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place)
+        with opened(path, os.O_RDWR) as descriptor:
+            answer = fcntl.fcntl(descriptor, fcntl.F_GETLK, question)
     except FileNotFoundError:
         return None
-    try:
-        question = struct.pack("@hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        kind, _, _, _, holder = struct.unpack("@hhqqi", fcntl.fcntl(descriptor, fcntl.F_GETLK, question))
-    finally:
-        os.close(descriptor)
+    kind, _, _, _, holder = struct.unpack("@hhqqi", answer)
     return None if kind == fcntl.F_UNLCK else holder
-
-
-def told(process: int, name: str) -> str:
-    """What a file in /proc/PID says (proc(5)); nothing where the process is gone."""
-    try:
-        return Path(f"/proc/{process}/{name}").read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""
-
-
-def status_fields(process: int) -> list[str]:
-    """The fields of /proc/PID/stat from the third, the state, on; empty for a process that is gone."""
-    return told(process, "stat").rpartition(")")[2].split()
-
-
-def package_database() -> list[int]:
-    """When dpkg last wrote down what it did; it does so before and after every package."""
-    places = [Path("/var/lib/dpkg/status"), Path("/var/lib/dpkg/updates")]
-    return [place.stat().st_mtime_ns for place in places if place.exists()]
-
-
-def end_before_dpkg(package_manager: int, database: list[int]) -> bool:
-    """End a package operation that only waits or downloads yet; False where dpkg may have begun.
-
-    It is held still while that is looked at, and is told to end before it is
-    let go on, so that dpkg cannot begin in between.
-    """
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(package_manager, signal.SIGSTOP)
-        time.sleep(LOOK_SECONDS)
-        waits = lock_holder("/var/lib/dpkg/lock-frontend") != package_manager
-        processes = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-        children = [each for each in processes if status_fields(each)[1:2] == [str(package_manager)]]
-        harmless = (
-            status_fields(package_manager)[:1] == ["T"]
-            and told(package_manager, "comm") != "dpkg"
-            and all(is_download_method(child) for child in children)
-            and (waits or package_database() == database)
-        )
-        if harmless:
-            os.kill(package_manager, signal.SIGTERM)
-        os.kill(package_manager, signal.SIGCONT)
-        return harmless
-    return True
-
-
-def is_download_method(process: int) -> bool:
-    """Whether this is one of apt's programs that fetch and check, and change nothing installed."""
-    try:
-        return str(Path(f"/proc/{process}/exe").readlink()).startswith("/usr/lib/apt/methods/")
-    except OSError:
-        return False
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
@@ -661,58 +761,34 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
 # Listening to the runner.
 
 
-@dataclass
-class Step:
-    """One attempt at one step: what came of it, and who wants to know."""
-
-    step_id: str
-    attempt: int
-    outcome: Json | None = None
-    watchers: list[socket.socket] = field(default_factory=list)
-
-    def report(self) -> Json:
-        """The step as the runner is told of it."""
-        return {"step": self.step_id, "attempt": self.attempt, "outcome": self.outcome}
-
-
 class Helper:
     """Serves the runner of one run until it is told to end, or nobody has come for a while."""
 
     def __init__(self, steps: dict[str, list[Json]], digest: str, run_id: str, user: int) -> None:
-        self._actions = steps
-        self._digest = digest
-        self._run_id = run_id
-        self._user = user
-        self._steps: dict[str, Step] = {}
-        self._clients: list[socket.socket] = []
-        self._running: Step | None = None
-        self._worker, self._result = 0, -1
+        self._actions, self._digest, self._run_id, self._user = steps, digest, run_id, user
+        self._reports: dict[str, Json] = {}
+        self._clients: dict[socket.socket, tuple[int, int, int]] = {}
+        self._thread, self._work = threading.Thread(), Work([-1, -1], "", "")
         self._ending = False
         self._quiet_since = self._born = time.monotonic()
-        self._listener: socket.socket | None = None
 
     def serve(self, listener: socket.socket) -> None:
-        """Answer requests and wait for the worker, in one thread."""
+        """Answer requests, while steps are worked at in threads of their own, one at a time."""
         outlive_session(f"kvmwizard-{self._run_id}-root-helper", os.getpid(), 0)
-        self._listener = listener
         listener.setblocking(False)
-        while self._running is not None or not self._over():
-            waited_for: list[Any] = [listener, *self._clients]
-            if self._running is not None:
-                waited_for.append(self._result)
-            for ready in select.select(waited_for, [], [], 1.0)[0]:
+        while not self._over():
+            for ready in select.select([listener, *self._clients], [], [], 1.0)[0]:
                 if ready is listener:
                     self._welcome(listener)
-                elif self._running is not None and ready is self._result:
-                    self._finish(self._running)
                 elif ready in self._clients:
                     self._hear(ready)
 
     def _over(self) -> bool:
         now = time.monotonic()
-        if self._clients:
+        if self._clients or self._thread.is_alive():
             self._quiet_since = now
-        return self._ending or now - self._quiet_since > IDLE_SECONDS or now - self._born > LIFE_SECONDS
+        over = self._ending or now - self._quiet_since > IDLE_SECONDS or now - self._born > LIFE_SECONDS
+        return over and not self._thread.is_alive()
 
     def _welcome(self, listener: socket.socket) -> None:
         try:
@@ -720,8 +796,10 @@ class Helper:
         except OSError:
             return
         client.setblocking(False)
-        self._clients.append(client)
-        if peer(client)[1] != self._user:
+        # Process, user and group of the other side, as the kernel says (unix(7)).
+        credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        self._clients[client] = struct.unpack("3i", credentials)
+        if self._clients[client][1] != self._user:
             self._part(client, "peer")
         elif len(self._clients) > CLIENTS:
             self._part(client, "busy")
@@ -729,13 +807,11 @@ class Helper:
     def _hear(self, client: socket.socket) -> None:
         descriptors: list[int] = []
         try:
-            closing = socket.MSG_CMSG_CLOEXEC
-            content, descriptors, flags, _ = socket.recv_fds(client, MESSAGE_BYTES, 4, closing)
-            if not content:
-                self._part(client)
-                return
+            said, descriptors, flags, _ = socket.recv_fds(client, MESSAGE_BYTES, 4, socket.MSG_CMSG_CLOEXEC)
+            if not said:
+                return self._part(client)
             require(not flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC), "request", "too long")
-            self._answer(client, json.loads(content), descriptors)
+            self._answer(client, json.loads(said), descriptors)
         except Refused as refused:
             self._tell(client, {"refused": refused.code, "detail": refused.detail})
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -750,23 +826,14 @@ class Helper:
         verb = request["verb"]
         if verb == "hello":
             if request.get("stay") is True:
-                outlive_session(f"kvmwizard-{self._run_id}-runner", peer(client)[0], self._user)
-            steps = [step.report() for step in self._steps.values()]
-            greeting = {"protocol": PROTOCOL, "plan": self._digest, "run": self._run_id, "steps": steps}
-            self._tell(client, greeting)
+                outlive_session(f"kvmwizard-{self._run_id}-runner", self._clients[client][0], self._user)
+            greeting = {"protocol": PROTOCOL, "plan": self._digest, "run": self._run_id}
+            self._tell(client, {**greeting, "steps": [*self._reports.values()]})
         elif verb == "do":
             self._begin(client, request, descriptors)
-        elif verb == "watch":
-            step = self._steps.get(request["step"])
-            if step is None or step.attempt != request["attempt"]:
-                raise Refused("unknown-step", str(request["step"]))
-            if client not in step.watchers:
-                step.watchers.append(client)
-            self._tell_if_over(step)
         elif verb == "stop":
-            if self._running is not None:
-                os.kill(self._worker, signal.SIGTERM)
-            self._tell(client, {"stopping": self._running is not None})
+            self._work.stopping = True
+            self._tell(client, {"stopping": self._thread.is_alive()})
         elif verb == "end":
             self._ending = True
             self._tell(client, {"ending": True})
@@ -774,65 +841,34 @@ class Helper:
             raise Refused("request", str(verb))
 
     def _begin(self, client: socket.socket, request: Json, descriptors: list[int]) -> None:
-        step_id, attempt, program = request["step"], request["attempt"], request.get("program")
+        step_id, attempt = request["step"], request["attempt"]
+        program, digest = request.get("program", ""), request.get("payload", "")
         require(isinstance(step_id, str) and step_id in self._actions, "unknown-step", str(step_id))
-        require(type(attempt) is int, "request", "attempt")
-        require(program is None or isinstance(program, str), "request", "program")
-        require(self._running is None and not self._ending, "busy")
-        done = self._steps.get(step_id)
-        require(done is None or done.attempt < attempt, "done-already", step_id)
-        require(len(descriptors) == len(("log", "progress")), "descriptors", str(len(descriptors)))
-        for descriptor in descriptors:
+        good = isinstance(program, str) and isinstance(digest, str) and type(attempt) is int
+        require(good and attempt > 0, "request", "program, payload or attempt")
+        installs = any(action["kind"] == "install-tree" for action in self._actions[step_id])
+        require(not self._thread.is_alive() and not self._ending, "busy")
+        require(attempt > self._reports.get(step_id, {"attempt": 0})["attempt"], "done-already", step_id)
+        require(len(descriptors) == 2 + installs, "descriptors", str(len(descriptors)))
+        require(
+            all(stat.S_ISREG(os.fstat(each).st_mode) for each in descriptors), "descriptors", "no plain file"
+        )
+        for descriptor in descriptors[:2]:
             self._require_users_own(descriptor)
-        step = Step(step_id, attempt)
-        self._fork(step, descriptors, (program or "").encode())
-        step.watchers.append(client)
-        self._steps[step_id] = self._running = step
+        self._work = Work([os.dup(descriptor) for descriptor in descriptors], program, digest)
+        report = self._reports[step_id] = {"step": step_id, "attempt": attempt, "outcome": None}
+        self._thread = threading.Thread(target=self._work.carry_out, args=(self._actions[step_id], report))
+        self._thread.start()
         self._tell(client, {"accepted": step_id})
 
     def _require_users_own(self, descriptor: int) -> None:
-        """Only the user's own plain file, open for appending: what the user could write anyway.
-
-        File systems without blocks are the kernel's own, such as /proc, whose files act on who writes.
-        """
+        """Only the user's own plain file, open for appending: what the user could write anyway."""
+        # File systems without blocks are the kernel's own, as /proc, whose files act on who writes.
         status = os.fstat(descriptor)
-        plain = stat.S_ISREG(status.st_mode) and status.st_uid == self._user
-        plain = plain and os.fstatvfs(descriptor).f_blocks > 0
+        theirs = status.st_uid == self._user and os.fstatvfs(descriptor).f_blocks > 0
         flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
         appending = flags & os.O_APPEND and flags & os.O_ACCMODE == os.O_WRONLY
-        require(plain and bool(appending), "descriptors", "not a plain file of yours, open for appending")
-
-    def _fork(self, step: Step, descriptors: list[int], program: bytes) -> None:
-        reading, writing = os.pipe()
-        worker = os.fork()
-        if worker == 0:
-            # Should the helper be killed, nothing of its may still seem to listen.
-            for kept in (self._listener, *self._clients):
-                if kept is not None:
-                    kept.close()
-            work_and_leave(self._actions[step.step_id], descriptors, program, writing)
-        os.close(writing)
-        self._worker, self._result = worker, reading
-
-    def _finish(self, step: Step) -> None:
-        """The worker has ended: with its outcome in the pipe, or killed."""
-        with os.fdopen(self._result, "rb") as result:
-            content = result.read()
-        _, status = os.waitpid(self._worker, 0)
-        try:
-            step.outcome = json.loads(content)
-        except ValueError:
-            detail = f"wait status {status}"
-            step.outcome = {"returncode": None, "code": "killed", "detail": detail, "output": None}
-        self._running = None
-        self._quiet_since = time.monotonic()
-        self._tell_if_over(step)
-
-    def _tell_if_over(self, step: Step) -> None:
-        if step.outcome is not None:
-            for client in step.watchers:
-                self._tell(client, {"finished": step.report()})
-            step.watchers.clear()
+        require(theirs and bool(appending), "descriptors", "not a plain file of yours, open for appending")
 
     def _tell(self, client: socket.socket, answer: Json) -> None:
         with contextlib.suppress(OSError):
@@ -841,29 +877,8 @@ class Helper:
     def _part(self, client: socket.socket, refused: str | None = None) -> None:
         if refused is not None:
             self._tell(client, {"refused": refused})
-        self._clients.remove(client)
+        del self._clients[client]
         client.close()
-
-
-def work_and_leave(actions: list[Json], descriptors: list[int], program: bytes, result: int) -> NoReturn:
-    """In the forked worker: carry the actions out, put the outcome into the pipe, and leave."""
-    outcome: Json = {"returncode": None, "code": "killed", "detail": "", "output": None}
-    try:
-        os.setsid()
-        log, progress = descriptors
-        os.dup2(progress, PROGRESS_DESCRIPTOR, inheritable=True)
-        outcome = Work(log, program).carry_out(actions)
-    except BaseException as error:  # noqa: BLE001  -- the runner must learn of anything that goes wrong here
-        outcome["detail"] = repr(error)
-    finally:
-        os.write(result, json.dumps(outcome).encode("ascii"))
-        os._exit(0)
-
-
-def peer(client: socket.socket) -> tuple[int, int, int]:
-    """Process, user and group of the other side, as the kernel says (unix(7), SO_PEERCRED)."""
-    process, user, group = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    return process, user, group
 
 
 # Starting.
@@ -877,19 +892,13 @@ def socket_path(user: int, run_id: str) -> str:
 def listen(user: int, run_id: str) -> socket.socket | None:
     """The socket, which only this user can connect to; None where a helper of this run listens already."""
     path = socket_path(user, run_id)
-    with (
-        directory(RUNTIME_DIRECTORY, make=True),
-        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as other,
-    ):
-        try:
-            other.connect(path)
-        except FileNotFoundError:
-            pass
-        except ConnectionRefusedError:
-            Path(path).unlink()
-        else:
-            return None
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with directory(RUNTIME_DIRECTORY, make=True), socket.socket(*SEQUENCED) as other:
+        answer = other.connect_ex(path)
+    if answer == 0:
+        return None
+    if answer == errno.ECONNREFUSED:
+        Path(path).unlink()
+    listener = socket.socket(*SEQUENCED)
     os.umask(0o177)
     listener.bind(path)
     os.umask(0o022)
@@ -919,8 +928,7 @@ def leave_terminal() -> bool:
 def outlive_session(name: str, process: int, user: int) -> None:
     """Move a user's process out of its login session into a scope, as systemd-run --scope does.
 
-    Where logind ends what a session leaves behind (logind.conf(5), KillUserProcesses), only that
-    helps. Without systemd there is nothing to do, and where it fails, nothing is lost but that.
+    Only that helps where logind ends what a session leaves behind (logind.conf(5), KillUserProcesses).
     """
     manager = "org.freedesktop.systemd1"
     argv = ["/usr/bin/busctl", "call", manager, "/org/freedesktop/systemd1", f"{manager}.Manager"]
@@ -931,14 +939,6 @@ def outlive_session(name: str, process: int, user: int) -> None:
         theirs = Path(f"/proc/{process}").stat().st_uid == user
         if theirs and Path("/run/systemd/system").is_dir():
             subprocess.run(argv, env=ENVIRONMENT, capture_output=True, timeout=GRACE_SECONDS, check=False)
-
-
-UNLIMITED = (resource.RLIMIT_AS, resource.RLIMIT_CPU, resource.RLIMIT_DATA, resource.RLIMIT_FSIZE)
-LIMITS = {
-    **dict.fromkeys(UNLIMITED, resource.RLIM_INFINITY),
-    resource.RLIMIT_CORE: 0,
-    resource.RLIMIT_NOFILE: 4096,
-}
 
 
 def clean_surroundings() -> None:
@@ -955,7 +955,9 @@ def clean_surroundings() -> None:
         ignored = number in (signal.SIGHUP, signal.SIGPIPE)
         signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    for limit, wanted in LIMITS.items():
+    unlimited = (resource.RLIMIT_AS, resource.RLIMIT_CPU, resource.RLIMIT_DATA, resource.RLIMIT_FSIZE)
+    limits = {**dict.fromkeys(unlimited, resource.RLIM_INFINITY), resource.RLIMIT_NOFILE: 4096}
+    for limit, wanted in {**limits, resource.RLIMIT_CORE: 0}.items():
         most = resource.getrlimit(limit)[1]
         # In a container even root may lack the right to more than the hard limit.
         for value in (most, wanted):

@@ -20,9 +20,10 @@ from pathlib import Path
 
 from kvmwizard.host.guest import parse_guest_output
 from kvmwizard.paths import cannot_write
+from kvmwizard.plan.build_model import BootsNext
 from kvmwizard.plan.conditions import changes_between, evidence, holds
 from kvmwizard.plan.model import Condition, GuestRanAs, Step, plan_digest
-from kvmwizard.plan.observed import ObservedGuest
+from kvmwizard.plan.observed import ObservedBoot, ObservedGuest
 from kvmwizard.run.commands import CommandFiles
 from kvmwizard.run.failures import failure_words, interrupted_words, lists_are_outdated
 from kvmwizard.run.journal import Journal
@@ -42,6 +43,7 @@ from kvmwizard.run.model import (
     StepStatus,
 )
 from kvmwizard.run.observe import all_hold, observe, step_evidence
+from kvmwizard.run.payloads import journaled_digest, payload_of, staged_digest
 from kvmwizard.run.progress import refreshes_lists
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.replay import interruptions, step_states
@@ -49,7 +51,7 @@ from kvmwizard.run.root_client import HelperGone, HelperRefused, HelperStep, Out
 from kvmwizard.run.root_start import start_as_root
 from kvmwizard.run.scheduler import ended_well, root_steps_left, startable
 from kvmwizard.run.store import RunStore, journal_path
-from kvmwizard.run.work import StepWork
+from kvmwizard.run.work import Attempt, StepWork
 from kvmwizard.words import Words, say
 
 TRIES = 5
@@ -210,15 +212,19 @@ class Runner:
     def _skip(self, step: Step, state: StepState, before: tuple[str, ...]) -> None:
         now, words = time.time(), step_evidence(step, before)
         if state.attempts == 0:
-            self._record(StepSkipped(time=now, step=step.id, evidence=words))
+            self._record(
+                StepSkipped(time=now, step=step.id, evidence=words, payload_digest=staged_digest(step))
+            )
         else:
-            changes = self._changes(step, before)
-            self._record(StepDone(time=now, step=step.id, evidence=words, changes=changes))
+            self._done(step, words, self._changes(step, before))
 
     def _employ(self, step: Step, attempt: int, begun: bool) -> None:
         """Have the step done, or its end waited for, in a thread of its own."""
         progress = self._store.progress_path(self._run_id, step.id)
-        work = StepWork(step, attempt, self._files(step), progress, self._new_connection, self._plan.builder)
+        payload = payload_of(step)
+        digest = journaled_digest(self._plan, self._events, payload) if payload is not None else ""
+        wanted = Attempt(step, attempt, self._plan.builder, self._plan.build_folder, digest)
+        work = StepWork(wanted, self._files(step), progress, self._new_connection)
         self._at_work[step.id] = work
 
         def run() -> None:
@@ -257,12 +263,15 @@ class Runner:
         as_it_shall_be = not step.conditions or all_hold(step, after)
         changes = self._changes(step, after)
         if as_it_shall_be and (outcome.good if outcome is not None else is_shown_by_conditions(step)):
-            words = step_evidence(step, after)
-            self._record(StepDone(time=time.time(), step=step.id, evidence=words, changes=changes))
+            self._done(step, step_evidence(step, after), changes)
         elif outcome is None:
             self._begin_anew(step, changes)
         else:
             self._end_badly(step, outcome, after, changes)
+
+    def _done(self, step: Step, words: Words, changes: tuple[str, ...]) -> None:
+        now, digest = time.time(), staged_digest(step)
+        self._record(StepDone(time=now, step=step.id, evidence=words, changes=changes, payload_digest=digest))
 
     def _begin_anew(self, step: Step, changes: tuple[str, ...]) -> None:
         """Leave the step to be started again, unless it kills its runner or the helper every time."""
@@ -368,7 +377,15 @@ def is_shown_by_conditions(step: Step) -> bool:
 
 
 def observe_after(condition: Condition, outcome: Outcome | None) -> str:
-    """What is seen after the actions; that a guest ran, only its own output shows. Raises RunRefused."""
+    """What is seen after the actions. Raises RunRefused.
+
+    That a guest ran, only its own output shows; and what the boot loader was told, root alone may be
+    able to read.
+    """
+    if isinstance(condition, BootsNext) and outcome is not None and outcome.good:
+        seen = ObservedBoot.model_validate_json(observe(condition))
+        told = seen if seen.readable else seen.model_copy(update={"next_release": condition.release})
+        return told.model_dump_json()
     if not isinstance(condition, GuestRanAs) or outcome is None or outcome.output is None:
         return observe(condition)
     try:

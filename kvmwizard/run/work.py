@@ -3,36 +3,46 @@
 import datetime as dt
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from kvmwizard.host.guest_process import GUEST_PROGRAM
-from kvmwizard.plan.build_model import BuilderAction
+from kvmwizard.plan.build_model import BuilderAction, InstallTree
 from kvmwizard.plan.model import Action, RunCommand, RunGuestAs, Step
+from kvmwizard.run.build_folder import make_build_folder
 from kvmwizard.run.commands import Command, CommandFiles, note, wait_for_leftover
 from kvmwizard.run.failures import ATTEMPT_MARK
-from kvmwizard.run.root_client import HelperGone, HelperRefused, Outcome, RootClient
+from kvmwizard.run.payloads import payload_of
+from kvmwizard.run.refused import RunRefused
+from kvmwizard.run.room import why_no_room
+from kvmwizard.run.root_client import Handed, HelperGone, HelperRefused, Outcome, RootClient
 from kvmwizard.run.workers import refusal, worker_argv, worker_environment
 
 Connect = Callable[[], RootClient]
 """Connects to the root helper. Raises HelperGone."""
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """What shall be done, and what of the plan and the journal it takes."""
+
+    step: Step
+    number: int
+    builder: str | None = None
+    """The plan's."""
+    build_folder: str | None = None
+    """The plan's."""
+    payload_digest: str = ""
+    """What the journal says of the tree that the step installs."""
+
+
 class StepWork:
     """One attempt at a step."""
 
-    def __init__(
-        self,
-        step: Step,
-        attempt: int,
-        files: CommandFiles,
-        progress: Path,
-        connect: Connect,
-        builder: str | None = None,
-    ) -> None:
-        """`builder` is the plan's."""
-        self._builder = builder
-        self.step = step
-        self.attempt = attempt
+    def __init__(self, attempt: Attempt, files: CommandFiles, progress: Path, connect: Connect) -> None:
+        """Nothing is begun yet."""
+        self._attempt = attempt
+        self.step = attempt.step
         self._files = files
         self._progress = progress
         self._connect = connect
@@ -44,8 +54,10 @@ class StepWork:
         """Carry the actions out; None where the root helper is gone and nobody knows what came of them."""
         try:
             stamp = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-            note(self._files.log, f"{ATTEMPT_MARK}{self.attempt}, {stamp}")
+            note(self._files.log, f"{ATTEMPT_MARK}{self._attempt.number}, {stamp}")
             return self._do_as_root() if self.step.root else self._do_as_user()
+        except RunRefused as refused:
+            return Outcome(None, "refused", "", None, refused.words)
         except OSError as error:
             return Outcome(None, "system", str(error), None)
 
@@ -56,7 +68,7 @@ class StepWork:
             return None
         try:
             with self._connect() as client:
-                return client.watch(self.step.id, self.attempt)
+                return client.watch(self.step.id, self._attempt.number)
         except (HelperGone, HelperRefused):
             return None
 
@@ -77,10 +89,17 @@ class StepWork:
     def _do_as_root(self) -> Outcome | None:
         self._progress.unlink(missing_ok=True)
         guest = any(isinstance(action, RunGuestAs) for action in self.step.actions)
-        program = GUEST_PROGRAM.read_text(encoding="utf-8") if guest else None
+        program = GUEST_PROGRAM.read_text(encoding="utf-8") if guest else ""
+        handed = Handed(program, payload_of(self.step), self._attempt.payload_digest)
+        files = (self._files.log, self._progress)
         try:
+            for action in self.step.actions:
+                if isinstance(action, InstallTree) and (words := why_no_room(action)) is not None:
+                    return Outcome(None, "room", "", None, words)
             with self._connect() as client:
-                return client.do(self.step.id, self.attempt, (self._files.log, self._progress), program)
+                return client.do(self.step.id, self._attempt.number, files, handed)
+        except ValueError as error:
+            return Outcome(None, "payload", str(error), None)
         except HelperRefused as refused:
             return Outcome(None, refused.code, refused.detail, None)
         except HelperGone:
@@ -89,11 +108,11 @@ class StepWork:
     def _do_as_user(self) -> Outcome:
         self._progress.unlink(missing_ok=True)
         returncode, words = 0, None
+        folder, builder = self._attempt.build_folder, self._attempt.builder
+        if folder is not None and any(isinstance(each, BuilderAction) for each in self.step.actions):
+            make_build_folder(Path(folder), builder)
         for action in self.step.actions:
-            try:
-                argv, environment = self._command_of(action)
-            except KeyError as error:
-                return Outcome(None, "user", str(error), None)
+            argv, environment = self._command_of(action)
             with self._guard:
                 if self._stop.is_set():
                     return Outcome(None, "stopped", "", None)
@@ -105,12 +124,12 @@ class StepWork:
         return Outcome(returncode, "stopped" if self._stop.is_set() else None, "", None, words)
 
     def _command_of(self, action: Action) -> tuple[Sequence[str], Mapping[str, str]]:
-        """The command that does the action. Raises KeyError for a builder whom this machine lacks."""
+        """The command that does the action. Raises RunRefused for a builder whom this machine lacks."""
         if isinstance(action, RunCommand):
             note(self._files.log, "+ " + " ".join(action.argv))
             return action.argv, action.environment
         if isinstance(action, BuilderAction):
-            argv = worker_argv(action, self._builder, self._progress, self._files.log)
+            argv = worker_argv(action, self._attempt.builder, self._progress, self._files.log)
             return argv, worker_environment()
         raise TypeError(action.kind)
 

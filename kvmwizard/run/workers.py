@@ -2,7 +2,6 @@
 
 import json
 import os
-import pwd
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from kvmwizard.plan.build_model import BuilderAction
+from kvmwizard.run.build_folder import builder_ids
 from kvmwizard.run.log import tail
 from kvmwizard.run.model import StepProgress
 from kvmwizard.words import Words
@@ -36,9 +36,11 @@ _WORDS: TypeAdapter[Words] = TypeAdapter(Words)
 
 
 def worker_argv(action: BuilderAction, builder: str | None, progress: Path, log: Path) -> tuple[str, ...]:
-    """The command that carries the action out. Raises KeyError for a builder whom this machine lacks."""
+    """The command that carries the action out. Raises RunRefused for a builder whom this machine lacks."""
     module = MODULES[action.kind]
-    rights = ("--as", _ids(builder)) if builder is not None and os.geteuid() == 0 else ()
+    rights: tuple[str, ...] = ()
+    if builder is not None and os.geteuid() == 0:
+        rights = ("--as", "{}:{}".format(*builder_ids(builder)))
     files = ("--progress", str(progress), "--log", str(log))
     return (sys.executable, "-m", module, *files, *rights, action.model_dump_json())
 
@@ -52,7 +54,7 @@ def worker_environment() -> dict[str, str]:
 
 
 def last_told(progress: Path) -> StepProgress | None:
-    """How far the worker has come, with the time left from its rate; None where it said nothing. Raises OSError."""
+    """How far the worker has come, with the time left from its rate; None if it is silent. Raises OSError."""
     lines = [line for line in map(_parsed, tail(progress, RATE_LINES)) if "words" in line]
     if not lines:
         return None
@@ -104,10 +106,3 @@ def _parsed(line: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return said if isinstance(said, dict) else {}
-
-
-def _ids(builder: str) -> str:
-    if builder.isdigit():
-        return f"{builder}:{builder}"
-    account = pwd.getpwnam(builder)
-    return f"{account.pw_uid}:{account.pw_gid}"

@@ -253,7 +253,7 @@ def test_a_runner_killed_in_every_step_ends_as_if_it_had_not_been(runs: Runs) ->
     assert {each["status"] for each in state["steps"].values()} == {"done"}
     # What root was doing it went on with: one attempt each, whoever was watching.
     assert {each["attempts"] for each in state["steps"].values()} == {1}
-    assert runs.log(run_id, "packages.install").count("+ /usr/bin/apt-get") == 1
+    assert runs.log(run_id, "packages.install").count("+ /usr/bin/apt-get") == 2  # download, then install
     assert runs.machine.run(["/usr/bin/qemu-system-x86_64", "--version"]).returncode == 0
     again = runs.carry_out(runs.ask("make", "alice"))
     assert [name for name, each in again["steps"].items() if each["status"] == "done"] == ["access.prove"]
