@@ -1,5 +1,8 @@
 """How a kernel is built, in shell; see `plan.source_shell`."""
 
+from collections.abc import Iterable
+
+from kvmwizard.catalog.images import IMAGES
 from kvmwizard.plan.build_model import BootKernel, CompileKernel, ConfigureKernel, StageKernel
 from kvmwizard.plan.layout import SourceFolder
 from kvmwizard.plan.shell_words import Lines, broken, here_document, indented, line, parent, quoted
@@ -36,29 +39,29 @@ def configure_kernel(action: ConfigureKernel) -> Lines:
 
 def compile_kernel(action: CompileKernel) -> Lines:
     """The image and the modules."""
+    *most, last = _make(action, f"-j{action.jobs}")
     return (
         *_in_tree(action.tree),
-        *_make(action, f"-j{action.jobs}"),
+        *_image(),
+        *_modules(action.build, ("modules=modules",), ("modules=",)),
+        *most,
+        f'{last} "$target" $modules',
     )
 
 
 def stage_kernel(action: StageKernel) -> Lines:
     """Modules and image as they will lie below /."""
     boot, modules = f"{action.stage}/boot", f"{action.stage}/lib/modules/{action.release}"
+    install = _make(action, f"INSTALL_MOD_PATH={action.stage}", "INSTALL_MOD_STRIP=1", "modules_install")
+    links = broken("rm", "-f", "--", f"{modules}/build", f"{modules}/source")
     return (
         line("rm", "-rf", "--", action.stage),
         line("mkdir", "-p", "--", boot),
         *_in_tree(action.tree),
-        f"if grep -q '^CONFIG_MODULES=y' {quoted(f'{action.build}/.config')}; then",
-        *indented(
-            (
-                *_make(action, f"INSTALL_MOD_PATH={action.stage}", "INSTALL_MOD_STRIP=1", "modules_install"),
-                *broken("rm", "-f", "--", f"{modules}/build", f"{modules}/source"),
-            )
-        ),
-        "fi",
-        f"image=$({' '.join(_make(action, '-s', 'image_name'))})",
-        f'cp -- {quoted(action.build)}/"$image" {quoted(f"{boot}/vmlinuz-{action.release}")}',
+        *_modules(action.build, (*install, *links), _built_in_lists(action.build, modules)),
+        *_image(),
+        f'cp -- {quoted(action.build)}/"$image" \\',
+        f"    {quoted(f'{boot}/vmlinuz-{action.release}')}",
         *broken("cp", "--", f"{action.build}/System.map", f"{boot}/System.map-{action.release}"),
         *broken("cp", "--", f"{action.build}/.config", f"{boot}/config-{action.release}"),
         line("chmod", "-R", "u=rwX,go=rX", "--", action.stage),
@@ -105,6 +108,33 @@ def _base(action: ConfigureKernel) -> Lines:
         *_make(action, "olddefconfig"),
         "if [ -s /proc/modules ]; then",
         *indented(_make(action, "LSMOD=/proc/modules", "localmodconfig")),
+        "fi",
+    )
+
+
+def _built_in_lists(build: str, modules: str) -> Lines:
+    """With which kmod knows what is built in (modules.builtin in modprobe(8))."""
+    return (
+        "for list in modules.builtin modules.builtin.modinfo; do",
+        f'    [ ! -f {quoted(build)}/"$list" ] ||',
+        f'        install -D {quoted(build)}/"$list" {quoted(modules)}/"$list"',
+        "done",
+    )
+
+
+def _image() -> Lines:
+    """What make is asked for, and where it leaves it."""
+    cases = (f"{machine}) target={image.target} image={image.path} ;;" for machine, image in IMAGES.items())
+    return ("case $(uname -m) in", *indented(cases), "esac")
+
+
+def _modules(build: str, with_modules: Iterable[str], without: Iterable[str]) -> Lines:
+    """What is done for a kernel with modules, and for one without."""
+    return (
+        f"if grep -q '^CONFIG_MODULES=y' {quoted(f'{build}/.config')}; then",
+        *indented(with_modules),
+        "else",
+        *indented(without),
         "fi",
     )
 

@@ -86,7 +86,7 @@ def _published(proof: PublishedChecksum, _file: str, part: str) -> Lines:
 
 
 def _listed(proof: ListedChecksum, file: str, part: str) -> Lines:
-    signed, text = f"{file}.sums.asc", f"{file}.sums"
+    signed, text = f"{file}.signed-sums", f"{file}.sums"
     return _if_got(
         signed,
         proof.urls,
