@@ -37,9 +37,10 @@ Acquire::AllowDowngradeToInsecureRepositories "false";
 APT::Get::AllowUnauthenticated "false";
 APT::Sandbox::User "";
 APT::Update::Error-Mode "any";
+APT::Cmd::Pattern-Only "true";
 """
 """Read after the machine's own (apt-get(8), --config-file), whose proxies stay: nothing is run as a hook,
-and nothing is taken that is not signed.
+nothing is taken that is not signed, and no name for a pattern of names.
 """
 
 WRAPPER = """\
