@@ -13,7 +13,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from kvmwizard import session as session_module
-from kvmwizard.answers import AccessAnswer, Answers, KernelOptionsAnswer
+from kvmwizard.answers import (
+    AccessAnswer,
+    Answers,
+    DistributionKernel,
+    KernelOptionsAnswer,
+    LocalQemu,
+)
 from kvmwizard.session import LARGEST_SESSION_BYTES, Session, SessionRefused, SessionStore
 
 ANSWERED = Session(
@@ -21,6 +27,8 @@ ANSWERED = Session(
     page="review",
     run_id="20261122-130000-1",
 )
+
+FIRST_SCHEMA = Path(__file__).with_name("sessions") / "schema-1.json"
 
 SHORT_OF_A_SESSION = {
     "empty": b"",
@@ -32,12 +40,12 @@ SHORT_OF_A_SESSION = {
     "no schema": b"{}",
     "schema is a truth": b'{"schema_version": true}',
     "schema before the first": b'{"schema_version": 0}',
-    "unknown key": b'{"schema_version": 1, "colour": "red"}',
-    "unknown key in an answer": b'{"schema_version": 1, "answers": {"access": {"user": "a", "colour": 1}}}',
-    "wrong type": b'{"schema_version": 1, "page": 7}',
-    "text for a truth": b'{"schema_version": 1, "answers": {"access": {"user": "alice", "now": "yes"}}}',
-    "run id that is a path": b'{"schema_version": 1, "run_id": "../../etc"}',
-    "lone surrogate": b'{"schema_version": 1, "run_id": "\\ud800"}',
+    "unknown key": b'{"schema_version": 2, "colour": "red"}',
+    "unknown key in an answer": b'{"schema_version": 2, "answers": {"access": {"user": "a", "colour": 1}}}',
+    "wrong type": b'{"schema_version": 2, "page": 7}',
+    "text for a truth": b'{"schema_version": 2, "answers": {"access": {"user": "alice", "now": "yes"}}}',
+    "run id that is a path": b'{"schema_version": 2, "run_id": "../../etc"}',
+    "lone surrogate": b'{"schema_version": 2, "run_id": "\\ud800"}',
     "too big": b" " * (LARGEST_SESSION_BYTES + 1),
 }
 
@@ -108,12 +116,40 @@ def test_files_set_aside_in_the_same_second_are_all_kept(store: SessionStore) ->
 
 
 def test_a_newer_schema_is_refused_and_left_alone(written: SessionStore) -> None:
-    content = json.dumps({"schema_version": 2, "pages": []}).encode()
+    content = json.dumps({"schema_version": 3, "pages": []}).encode()
     written.path.write_bytes(content)
     message = refusal(written)
     assert "newer kvmwizard" in message
     assert "--state-dir" in message
     assert written.path.read_bytes() == content
+
+
+def test_a_session_of_the_first_schema_is_read_whole(store: SessionStore) -> None:
+    """As the version before kernels and QEMUs from source saved it, every answer given."""
+    store.save(Session())
+    store.path.write_bytes(FIRST_SCHEMA.read_bytes())
+    loaded = store.load()
+    assert loaded.notice is None
+    session = loaded.session
+    assert (session.schema_version, session.page, session.run_id) == (2, "review", "20261121-090000-0123abcd")
+    answers = session.answers
+    assert answers.access == AccessAnswer(user="alice", now=False)
+    assert answers.kernel is not None
+    assert answers.kernel.kernel == DistributionKernel(
+        package="linux-image-amd64", version="6.1.192-1", release="6.1.0-49-amd64"
+    )
+    assert answers.kernel_options == KernelOptionsAnswer(
+        modules=("kvm", "kvm_intel", "vhost_net"), nested=True, iommu=True
+    )
+    assert answers.qemu is not None
+    assert answers.qemu.qemu == LocalQemu(path="/usr/bin/qemu-system-x86_64")
+    assert answers.qemu_options is not None
+    assert answers.qemu_options.extras == ("image-tools", "uefi-firmware")
+    assert answers.welcome is not None
+    assert answers.welcome.route == "packages"
+    store.save(session)
+    assert json.loads(store.path.read_bytes())["schema_version"] == 2
+    assert store.load().session == session
 
 
 def test_an_older_schema_migrates(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,7 +272,7 @@ json_values = st.recursive(
     max_leaves=20,
 )
 near_sessions = st.fixed_dictionaries(
-    {"schema_version": st.integers(-1, 3)},
+    {"schema_version": st.integers(-1, 4)},
     optional={
         "answers": st.fixed_dictionaries(
             {}, optional={"access": json_values, "kernel": json_values, "welcome": json_values}
@@ -265,7 +301,9 @@ def test_whatever_the_file_holds_nothing_is_lost(
         assert store.path.read_bytes() == content
         return
     if loaded.notice is None:
-        assert Session.model_validate_json(content) == loaded.session
+        document = json.loads(content)
+        document["schema_version"] = 2  # of the first, all answers are among the second's
+        assert Session.model_validate_json(json.dumps(document)) == loaded.session
         assert store.path.read_bytes() == content
     else:
         (aside,) = store.state_directory.glob("session.json.unreadable-*")
