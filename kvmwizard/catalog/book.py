@@ -23,9 +23,8 @@ from kvmwizard.words import Words, say
 def book_answers(facts: Facts) -> Answers:
     """The book's versions, with builds that suit this machine; nothing is agreed to beforehand.
 
-    Linux comes as a tarball, whose published sum is known. QEMU comes by its signed tag:
-    what its tarball of that time holds beyond the tag is of no use here, and the tag's
-    signer is the release's own maintainer.
+    Linux comes as a tarball, whose published sum is known. QEMU comes by its tag, whose
+    commit is known: what its tarball holds beyond that is of no use here.
     """
     return Answers(
         welcome=WelcomeAnswer(route="book"),

@@ -6,7 +6,7 @@ from kvmwizard.catalog.catalogue import VersionEntry
 from kvmwizard.catalog.mark_words import mark_words
 from kvmwizard.catalog.marks import marked
 from kvmwizard.catalog.names import Listed
-from kvmwizard.catalog.shipped import published_sha256, shipped_table
+from kvmwizard.catalog.shipped import published_commit, published_sha256, shipped_table
 from kvmwizard.catalog.sources import tarball_name
 from kvmwizard.catalog.version import parse_version
 
@@ -95,3 +95,11 @@ def test_the_books_tarballs_have_a_published_sum() -> None:
         assert book is not None
         assert published_sha256(project, tarball_name(project, book)) is not None
     assert published_sha256("linux", "linux-4.8.6.tar.xz") is None
+
+
+def test_the_commit_of_the_books_qemu_is_published() -> None:
+    commit = published_commit("qemu", f"v{shipped_table('qemu').book}")
+    assert commit is not None
+    assert re.fullmatch(r"[0-9a-f]{40}", commit)
+    assert published_commit("qemu", "v2.7.1") is None
+    assert published_commit("linux", "v4.8.5") is None
