@@ -23,6 +23,9 @@ class _Standing:
     end_of_life: str | None
 
 
+UNKNOWN = _Standing(longterm=False, ended=False, end_of_life=None)
+
+
 def marked(project: Project, listed: Iterable[Listed], today: str) -> tuple[VersionEntry, ...]:
     """The versions with their marks, newest first.
 
@@ -32,34 +35,34 @@ def marked(project: Project, listed: Iterable[Listed], today: str) -> tuple[Vers
         today: as 2026-11-22; lines end by it.
     """
     told = _merged(listed)
-    parsed = (version for version in map(parse_version, told) if version is not None)
-    versions = sorted(parsed, key=attrgetter("order"), reverse=True)
-    releases = [version for version in versions if version.candidate is None]
-    standings = _standings(releases, told, today) if project == "linux" else {}
-    newest_of_line: dict[str, Version] = {}
-    for version in releases:
-        newest_of_line.setdefault(version.line, version)
+    versions = [version for version in map(parse_version, told) if version is not None]
+    versions.sort(key=attrgetter("order"), reverse=True)
+    lines = {version.text: version.line for version in versions}
+    newest_of_lines: dict[str, Version] = {}
+    for version in versions:
+        if version.candidate is None:
+            newest_of_lines.setdefault(lines[version.text], version)
+    standings = _standings(newest_of_lines, told, today) if project == "linux" else {}
+    newest = next(iter(newest_of_lines.values()), None)
     book = parse_version(shipped_table(project).book)
     entries = []
     for version in versions:
-        standing = standings.get(version.line)
-        marks: list[Mark] = []
-        if releases and version is releases[0]:
-            marks.append("newest")
-        if standing is not None and standing.longterm and newest_of_line.get(version.line) is version:
-            marks.append("longterm")
-        if standing is not None and standing.ended:
-            marks.append("end-of-life")
+        standing = standings.get(lines[version.text], UNKNOWN)
+        marks: tuple[Mark, ...] = ("end-of-life",) if standing.ended else ()
+        if standing.longterm and newest_of_lines.get(lines[version.text]) is version:
+            marks = ("longterm", *marks)
+        if version is newest:
+            marks = ("newest", *marks)
         if version == book:
-            marks.append("book")
+            marks = (*marks, "book")
         entries.append(
             VersionEntry(
                 version=version.text,
-                tag=version.tag,
+                tag=f"v{version.text}",
                 released=told[version.text].released,
-                marks=tuple(marks),
+                marks=marks,
                 candidate=version.candidate is not None,
-                end_of_life=standing.end_of_life if standing is not None else None,
+                end_of_life=standing.end_of_life,
             )
         )
     return tuple(entries)
@@ -78,17 +81,20 @@ def _says(listed: Listed) -> tuple[bool, bool]:
     return listed.moniker is not None, listed.released is not None
 
 
-def _standings(releases: list[Version], told: Mapping[str, Listed], today: str) -> dict[str, _Standing]:
+def _standings(
+    newest_of_lines: Mapping[str, Version], told: Mapping[str, Listed], today: str
+) -> dict[str, _Standing]:
     """Each line of Linux; kernel.org's word goes before the shipped table's."""
-    heads: dict[str, Listed] = {}
-    for version in releases:
-        listed = told[version.text]
-        if listed.moniker is not None:
-            heads.setdefault(version.line, listed)
-    lines = list(dict.fromkeys(version.line for version in releases))
+    heads = {
+        version.line: listed
+        for listed in told.values()
+        if listed.moniker is not None
+        and (version := parse_version(listed.version)) is not None
+        and version.candidate is None
+    }
     shipped = shipped_table("linux").lines
     standings = {}
-    for place, line in enumerate(lines):
+    for place, line in enumerate(newest_of_lines):
         known = shipped.get(line)
         if heads:
             head = heads.get(line)

@@ -3,7 +3,7 @@
 import math
 import re
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, total_ordering
+from functools import lru_cache, total_ordering
 
 SHAPE = re.compile(r"[0-9]{1,4}(?:\.[0-9]{1,4}){1,3}(?:-rc[0-9]{1,3})?", re.ASCII)
 """The same as `text_rules.VERSION` allows."""
@@ -13,25 +13,21 @@ MOST_REMEMBERED = 1 << 15
 
 
 @total_ordering
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Version:
     """One version: numbers, and for a release candidate which one it is.
 
     In order, a candidate comes before its release, and X.Y is the same as X.Y.0.
+    Made by `parse_version` and never changed; not frozen, since lists have
+    thousands of them.
     """
 
     text: str
     """As its project writes it, without a leading v."""
     numbers: tuple[int, ...]
     candidate: int | None
-
-    @cached_property
-    def order(self) -> tuple[tuple[int, ...], float]:
-        """What sorts versions."""
-        numbers = self.numbers
-        while numbers and numbers[-1] == 0:
-            numbers = numbers[:-1]
-        return (numbers, math.inf if self.candidate is None else self.candidate)
+    order: tuple[tuple[int, ...], float]
+    """What sorts versions."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Version) and self.order == other.order
@@ -45,10 +41,10 @@ class Version:
     def __str__(self) -> str:
         return self.text
 
-    @cached_property
+    @property
     def line(self) -> str:
         """The line of releases that it belongs to, as 6.12."""
-        return ".".join(map(str, self.numbers[:2]))
+        return f"{self.numbers[0]}.{self.numbers[1]}"
 
     @property
     def tag(self) -> str:
@@ -62,9 +58,10 @@ def parse_version(text: str) -> Version | None:
     plain = text.removeprefix("v")
     if SHAPE.fullmatch(plain) is None:
         return None
-    numbers, _dash, candidate = plain.partition("-rc")
-    return Version(
-        text=plain,
-        numbers=tuple(map(int, numbers.split("."))),
-        candidate=int(candidate) if candidate else None,
-    )
+    written, _dash, candidate = plain.partition("-rc")
+    numbers = tuple(map(int, written.split(".")))
+    counting = numbers
+    while counting and counting[-1] == 0:
+        counting = counting[:-1]
+    number = int(candidate) if candidate else None
+    return Version(plain, numbers, number, (counting, math.inf if number is None else number))

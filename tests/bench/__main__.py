@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.bench.commands import CHECKOUT, check_results, version_result
+from tests.bench.listing import listing_results
 from tests.bench.measure import Result
 from tests.bench.screens import first_frame_result, terminal_results
 from tests.bench.search import search_results
@@ -39,6 +40,7 @@ def main() -> None:
             partial(first_frame_result, states),
             partial(terminal_results, states),
             search_results,
+            listing_results,
         )
         for measure in measurements:
             fresh = measure()
