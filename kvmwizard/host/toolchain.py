@@ -23,6 +23,7 @@ TOOLS = {
 }
 """Each with the names it is installed under; EPEL 7 calls ninja `ninja-build`."""
 
+SOURCE_TOOLS = ("gpgv", "xz", "patch")
 CONTAINER_TOOLS = ("podman", "docker", "debootstrap")
 COMPILER = re.compile(r"(?:gcc|clang)(?:-[0-9]{1,2}(?:\.[0-9])?)?")
 COMPILER_DIRECTORIES = ("/usr/local/bin", "/usr/bin")
@@ -63,6 +64,8 @@ class ToolchainFacts(FactModel):
     """The version of its headers; None where there are none."""
     openssl_engine: bool = False
     """Whether its header engine.h is there."""
+    source_tools: tuple[str, ...] = ()
+    """Which of gpgv, xz and patch are there, which make a verified source tree of a download."""
     containers: tuple[str, ...] = ()
     """Which of podman, docker and debootstrap are there."""
 
@@ -90,6 +93,7 @@ def read_toolchain(host: Host) -> ToolchainFacts:
         glib=_glib(host),
         openssl=_found(_OPENSSL_TEXT, host.read_text(OPENSSL_HEADER)),
         openssl_engine=host.exists(ENGINE_HEADER) is True,
+        source_tools=tuple(name for name in SOURCE_TOOLS if find_program(host, (name,))),
         containers=tuple(name for name in CONTAINER_TOOLS if find_program(host, (name,))),
     )
 

@@ -14,6 +14,8 @@ def plan_report(plan: Plan, evidence: Mapping[str, Words]) -> dict[str, Any]:
         "digest": plan_digest(plan),
         "purpose": plan.purpose,
         "user": plan.user,
+        "builder": plan.builder,
+        "build_folder": plan.build_folder,
         "qemu": plan.qemu,
         "kernel_release": plan.kernel_release,
         "only_shown": plan.only_shown.english if plan.only_shown else None,

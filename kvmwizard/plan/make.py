@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from kvmwizard.answers import Answers, DistributionKernel, LocalQemu, native_emulators
 from kvmwizard.catalog.chosen import chosen_kernel, chosen_qemu
+from kvmwizard.catalog.costs import disk_needed
 from kvmwizard.host.facts import Facts
 from kvmwizard.host.firmware import FirmwareLock
 from kvmwizard.host.modules import ModuleState
@@ -20,6 +21,7 @@ from kvmwizard.plan.setting import setting_of
 from kvmwizard.plan.software import software_steps
 from kvmwizard.plan.source_kernel import GuestQemu, kernel_build
 from kvmwizard.plan.source_qemu import qemu_build
+from kvmwizard.plan.spans import size_words
 from kvmwizard.words import Words, say
 
 
@@ -87,7 +89,16 @@ def _builds(facts: Facts, answers: Answers) -> _Builds:
     return _Builds(
         folder=setting.folder,
         steps=tuple(step for part in parts for step in part.steps),
-        notes=(*(note for part in parts for note in part.notes), *build_package_notes(facts, answers)),
+        notes=(
+            *(note for part in parts for note in part.notes),
+            *build_package_notes(facts, answers),
+            say(
+                "All of this is built in {folder}, which takes about {size}. It stays there, so that "
+                "building again is fast; remove it whenever you want the room back.",
+                folder=setting.folder,
+                size=size_words(disk_needed(answers)),
+            ),
+        ),
         emulator=None if qemu is None else qemu.program,
     )
 

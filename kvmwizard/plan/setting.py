@@ -29,8 +29,9 @@ class Setting:
 
     def has_tools(self, *names: str) -> bool:
         """Whether these programs are known to be here already."""
-        tools = self.facts.toolchain.tools
-        return all(name in tools and tools[name].path is not None for name in names)
+        toolchain = self.facts.toolchain
+        present = {name for name, tool in toolchain.tools.items() if tool.path is not None}
+        return present.union(toolchain.source_tools).issuperset(names)
 
     def workers(self, jobs: int) -> int:
         """How many compilers really run at once."""

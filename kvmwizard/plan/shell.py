@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from kvmwizard.host.guest_process import GUEST_PROGRAM
 from kvmwizard.packages.protocol import PROGRESS_DESCRIPTOR
-from kvmwizard.plan.build_model import BuilderAction, InstallTree, RemoveTree, SetNextBoot
+from kvmwizard.plan.build_model import BuilderAction, DownloadSource, InstallTree, RemoveTree, SetNextBoot
 from kvmwizard.plan.builder_shell import AS_BUILDER, builder_preamble
 from kvmwizard.plan.install_shell import install_tree, remove_tree, set_next_boot
 from kvmwizard.plan.model import (
@@ -98,7 +98,7 @@ def plan_as_shell(plan: Plan) -> str:
         "    echo 'This script changes the system: run it as root.' >&2",
         "    exit 1",
         "fi",
-        *_setfacl_check(plan),
+        *_needed_programs(plan),
         *builder_preamble(plan),
     ]
     for number, step in enumerate(plan.steps, 1):
@@ -106,15 +106,24 @@ def plan_as_shell(plan: Plan) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _setfacl_check(plan: Plan) -> tuple[str, ...]:
-    lists = (GrantDeviceAcl, RevokeDeviceAcl)
-    if not any(isinstance(action, lists) for step in plan.steps for action in step.actions):
-        return ()
-    return (
-        "if ! command -v setfacl >/dev/null; then",
-        "    echo 'This script needs setfacl: install the package acl, then run it again.' >&2",
-        "    exit 1",
-        "fi",
+def _needed_programs(plan: Plan) -> tuple[str, ...]:
+    """Asked for at the start: what no step of the plan brings."""
+    actions = [action for step in plan.steps for action in step.actions]
+    needed = {
+        "setfacl": ("acl", GrantDeviceAcl | RevokeDeviceAcl),
+        "curl": ("curl", DownloadSource),
+        "setpriv": ("util-linux", BuilderAction),
+    }
+    return tuple(
+        line
+        for program, (package, kinds) in needed.items()
+        if any(isinstance(action, kinds) for action in actions)
+        for line in (
+            f"if ! command -v {program} >/dev/null; then",
+            f"    echo 'This script needs {program}: install the package {package}, then run it again.' >&2",
+            "    exit 1",
+            "fi",
+        )
     )
 
 

@@ -128,7 +128,7 @@ def _downloaded(setting: Setting, wish: SourceWish, sources: Sources, *, unverif
             say("Download {file} and verify it", file=name),
             download,
             wish.costs["download"],
-            needs=() if setting.has_tools("gpgv", "xz") else (PACKAGES_STEP,),
+            needs=_waiting(setting, "gpgv", "xz"),
             uses=("network",),
         ),
         build_step(
@@ -136,7 +136,7 @@ def _downloaded(setting: Setting, wish: SourceWish, sources: Sources, *, unverif
             _unpack_title(name, wish.patches),
             unpack,
             wish.costs["unpack"],
-            needs=(f"{wish.prefix}.download", PACKAGES_STEP),
+            needs=(f"{wish.prefix}.download", *_waiting(setting, "xz", *_patching(wish))),
         ),
     )
     keys = tuple(key for key in sources.keys if _counts(key, download.proofs))
@@ -196,7 +196,7 @@ def _fetched(setting: Setting, wish: SourceWish, sources: Sources, *, unverified
         ),
         fetch,
         Cost(getting.seconds + unpacking.seconds, getting.bytes + unpacking.bytes),
-        needs=() if setting.has_tools("git", "gpgv") and not wish.patches else (PACKAGES_STEP,),
+        needs=_waiting(setting, "git", "gpgv", *_patching(wish)),
         uses=("network",),
     )
     note = (
@@ -214,7 +214,7 @@ def _copied(setting: Setting, wish: SourceWish, path: str) -> SourceTree:
         say("Copy or unpack {path} into the build folder", path=path),
         unpack,
         wish.costs["unpack"],
-        needs=(PACKAGES_STEP,),
+        needs=_waiting(setting, "xz", *_patching(wish)),
     )
     note = say(
         "{path} is yours, so nobody's signature is asked for. It is taken once: to have later changes "
@@ -233,6 +233,15 @@ def _unpack_action(
     folder = source_folder(setting.folder, wish.project, wish.version, identity_of(action, decided_by))
     placed = action.model_copy(update={"tree": folder.source, "stamp": folder.stamp("source")})
     return identified(placed, decided_by), folder
+
+
+def _waiting(setting: Setting, *tools: str) -> tuple[str, ...]:
+    """What a step waits for that uses these programs."""
+    return () if setting.has_tools(*tools) else (PACKAGES_STEP,)
+
+
+def _patching(wish: SourceWish) -> tuple[str, ...]:
+    return ("patch",) if wish.patches else ()
 
 
 def _proofs(sources: Sources, version: Version) -> tuple[SourceProof, ...]:

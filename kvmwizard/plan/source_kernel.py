@@ -249,7 +249,7 @@ class _Parts:
             id="kernel.install",
             title=title,
             # A kernel that nobody saw boot is not installed.
-            needs=("kernel.stage", "kernel.boot", "packages.install"),
+            needs=("kernel.stage", "kernel.boot"),
             root=True,
             uses=("packages",) if as_package else (),
             seconds=cost.seconds,

@@ -57,7 +57,8 @@ def notes(plan: Plan) -> str:
 
 
 def facts_with_tools(*names: str) -> Facts:
-    return make_facts(toolchain={"tools": {name: tool(name, "1.0") for name in names}})
+    git = {"git": tool("git", "2.39.5")} if "git" in names else {}
+    return make_facts(toolchain={"tools": git, "source_tools": names})
 
 
 def test_kernel_and_qemu_from_source() -> None:
@@ -296,7 +297,13 @@ def test_getting_waits_only_for_tools_that_are_missing(tools: tuple[str, ...], w
     plan = make_plan(facts_with_tools(*tools), build_answers(qemu=GitQemu(tag="v10.1.0")))
     assert ("build.packages" in plan.step("kernel.download").needs) is waits
     assert ("build.packages" in plan.step("qemu.fetch").needs) is waits
-    assert "build.packages" in plan.step("kernel.unpack").needs
+    assert ("build.packages" in plan.step("kernel.unpack").needs) is ("xz" not in tools)
+    assert "build.packages" in plan.step("kernel.configure").needs
+
+
+def test_patching_waits_for_patch() -> None:
+    facts = facts_with_tools("gpgv", "xz")
+    assert "build.packages" in make_plan(facts, book_answers(facts)).step("kernel.unpack").needs
 
 
 def test_the_packages_that_building_needs_are_one_step() -> None:
