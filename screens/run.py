@@ -54,15 +54,15 @@ class RunPage(UndoingPage):
 
     PAGE = "run"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("l", "show_log", _("Log"), tooltip=_("Read what the selected step printed")),
-        Binding("x", "stop", _("Stop"), tooltip=_("Stop the run; it can go on later")),
-        Binding("t", "retry", _("Try again"), tooltip=_("Do the failed steps once more")),
         Binding(
             "v",
             "use_unverified",
             _("Use unverified"),
             tooltip=_("Allow the file that nothing vouches for, by typing its name"),
         ),
+        Binding("l", "show_log", _("Log"), tooltip=_("Read what the selected step printed")),
+        Binding("x", "stop", _("Stop"), tooltip=_("Stop the run; it can go on later")),
+        Binding("t", "retry", _("Try again"), tooltip=_("Do the failed steps once more")),
         Binding("u", "undo", _("Undo"), tooltip=_("Take back what the run has changed")),
         Binding("d", "leave", _("Leave it running"), tooltip=_("Quit; the run goes on by itself")),
     ]
@@ -162,6 +162,12 @@ class RunPage(UndoingPage):
             return _("Looking at the run …")
         if self._stopping and self._status is RunStatus.RUNNING:
             return _("Stopping. What must not be cut off in the middle, such as dpkg, is brought to its end.")
+        if self._status is RunStatus.FAILED and self._unproven is not None:
+            return _(
+                "Nothing vouches for {name}; its line says why. Go back and choose another mirror or "
+                "version, or press v to use it all the same.",
+                name=self._unproven.name,
+            )
         return str(standing(self._sight))
 
     @property
