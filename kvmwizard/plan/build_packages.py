@@ -8,7 +8,7 @@ from kvmwizard.packages.distributions import family_of, release_name
 from kvmwizard.packages.managers import package_manager
 from kvmwizard.plan.model import PackagesInstalled, Step
 from kvmwizard.plan.setting import PACKAGES_STEP
-from kvmwizard.plan.software import CONFIGURATION_STAYS, run_command
+from kvmwizard.plan.software import CONFIGURATION_STAYS, REFRESH_STEP, run_command
 from kvmwizard.words import Words, say, say_many
 
 
@@ -52,7 +52,7 @@ def build_package_steps(facts: Facts, answers: Answers) -> tuple[Step, ...]:
                 "Install the {count} packages that building needs",
                 len(names),
             ),
-            needs=("packages.refresh",),
+            needs=(REFRESH_STEP,),
             root=True,
             uses=("network", "packages"),
             seconds=cost.seconds,

@@ -61,7 +61,10 @@ def _assets() -> Lines:
     """Patches, headers and keys are read as the builder."""
     assets = quoted(str(assets_directory()))
     return (
-        f"if ! echo {line('ls', '--', str(assets_directory()))} | {AS_BUILDER} >/dev/null; then",
+        f"if ! {AS_BUILDER} >/dev/null <<'END_OF_FILE'",
+        line("ls", "--", str(assets_directory())),
+        "END_OF_FILE",
+        "then",
         f"    echo 'The builder cannot read '{assets}'; copy kvmwizard to where everybody can.' >&2",
         "    exit 1",
         "fi",

@@ -18,7 +18,7 @@ from kvmwizard.plan.kernel import kernel_notes, kernel_steps
 from kvmwizard.plan.model import Plan, Step
 from kvmwizard.plan.refused import PlanRefused
 from kvmwizard.plan.setting import setting_of
-from kvmwizard.plan.software import software_steps
+from kvmwizard.plan.software import REFRESH_STEP, software_steps
 from kvmwizard.plan.source_kernel import GuestQemu, kernel_build
 from kvmwizard.plan.source_qemu import qemu_build
 from kvmwizard.plan.spans import size_words
@@ -40,11 +40,13 @@ def make_plan(facts: Facts, answers: Answers) -> Plan:
     builds = _builds(facts, answers)
     kernel_preparation = kernel_steps(facts, answers)
     loads_modules = any(step.id == "modules.load" for step in kernel_preparation)
+    software = software_steps(facts, answers, build_package_names(facts, answers))
     steps = (
+        *(step for step in software if step.id == REFRESH_STEP),
         *build_package_steps(facts, answers),
         # The longest way first, so that it is begun first: the kernel's.
         *builds.steps,
-        *software_steps(facts, answers, build_package_names(facts, answers)),
+        *(step for step in software if step.id != REFRESH_STEP),
         *kernel_preparation,
         *access_steps(facts, answers.access, loads_modules),
     )

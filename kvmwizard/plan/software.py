@@ -11,6 +11,7 @@ from kvmwizard.plan.model import PackageListsFresh, PackagesInstalled, RunComman
 from kvmwizard.plan.refused import PlanRefused
 from kvmwizard.words import say
 
+REFRESH_STEP = "packages.refresh"
 FRESH_SECONDS = 24 * 60 * 60
 
 LISTS_STAY = say("The refreshed package lists stay. They change nothing but what is offered.")
@@ -86,10 +87,10 @@ def _refresh_steps(
         names=(*names, kernel.package) if kernel else names,
         at_least={kernel.package: kernel.version} if kernel else {},
     )
-    cost = expected("packages.refresh")
+    cost = expected(REFRESH_STEP)
     return (
         Step(
-            id="packages.refresh",
+            id=REFRESH_STEP,
             title=say("Refresh the package lists"),
             root=True,
             uses=("network", "packages"),
@@ -109,7 +110,7 @@ def _install_step(manager: PackageManager, names: tuple[str, ...], choices: Sequ
     return Step(
         id="packages.install",
         title=say("Install {packages}", packages=", ".join(names)),
-        needs=("packages.refresh",),
+        needs=(REFRESH_STEP,),
         root=True,
         uses=("network", "packages"),
         seconds=sum(cost.seconds for cost in costs),
@@ -129,7 +130,7 @@ def _kernel_step(manager: PackageManager, kernel: DistributionKernel) -> Step:
             package=kernel.package,
             version=kernel.version,
         ),
-        needs=("packages.refresh",),
+        needs=(REFRESH_STEP,),
         root=True,
         uses=("network", "packages"),
         seconds=cost.seconds,
