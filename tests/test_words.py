@@ -18,8 +18,9 @@ from kvmwizard.words import Words, say, say_many
 from tests.words import TEMPLATE, extracted, template_text
 
 NOT_TRANSLATED = (
-    "kvmwizard check plan apply status log verify undo json text sh frob --frob --help --version --state-dir "
-    "--user --root --json --format --answers --follow"
+    "kvmwizard check versions plan apply status log verify undo json text sh frob --frob --help --version "
+    "--state-dir --user --root --json --format --answers --follow "
+    "--kernel-mirror --kernel-git --kernel-key --qemu-mirror --qemu-git --qemu-key"
 )
 """What a person types is the same in every language."""
 

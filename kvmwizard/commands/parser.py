@@ -192,14 +192,14 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
     # Without defaults of their own, as above.
     sources = parser.add_argument_group(
         _("where sources come from"),
-        _("Each stands in place of the project's own server, and is kept with the answers."),
+        _("Each stands in place of the project's own server. The wizard and apply keep it with the answers."),
     )
     for option, name, meaning in (
-        ("--kernel-mirror", _("URL"), _("of https://cdn.kernel.org/pub/linux/kernel")),
-        ("--kernel-git", _("URL"), _("of the repository with the tags of Linux")),
+        ("--kernel-mirror", _("URL"), _("a mirror of https://cdn.kernel.org/pub/linux/kernel")),
+        ("--kernel-git", _("URL"), _("a git repository with the tags of Linux")),
         ("--kernel-key", _("FILE"), _("one more public key whose signatures of Linux count")),
-        ("--qemu-mirror", _("URL"), _("of https://download.qemu.org")),
-        ("--qemu-git", _("URL"), _("of the repository with the tags of QEMU")),
+        ("--qemu-mirror", _("URL"), _("a mirror of https://download.qemu.org")),
+        ("--qemu-git", _("URL"), _("a git repository with the tags of QEMU")),
         ("--qemu-key", _("FILE"), _("one more public key whose signatures of QEMU count")),
     ):
         sources.add_argument(option, metavar=name, help=meaning, default=argparse.SUPPRESS)

@@ -72,7 +72,7 @@ def test_the_plan_is_of_the_saved_answers(tmp_path: Path) -> None:
 def test_the_state_directory_may_stand_before_the_command(tmp_path: Path) -> None:
     path = SessionStore(tmp_path / "state").path
     SessionStore(tmp_path / "state").save(Session())
-    path.write_text('{"schema_version": 2}')
+    path.write_text('{"schema_version": 999}')
     before = kvmwizard(tmp_path, "--state-dir", tmp_path / "state", "plan")
     after = kvmwizard(tmp_path, "plan", "--state-dir", tmp_path / "state")
     assert before.stderr == after.stderr

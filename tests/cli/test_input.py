@@ -69,7 +69,7 @@ def test_unknown_keys_in_an_answers_file(tmp_path: Path) -> None:
         "  access.colour is not known; known there are: user, now.",
         (
             "  colour is not known; known there are: "
-            "welcome, kernel, kernel_options, qemu, qemu_options, access."
+            "welcome, sources, kernel, kernel_build, kernel_options, qemu, qemu_build, qemu_options, access."
         ),
     ]
 
@@ -131,11 +131,11 @@ def saved_state(home: Path) -> SessionStore:
 @pytest.mark.parametrize("words", COMMANDS_WITH_STATE, ids=lambda words: words[0] if words else "wizard")
 def test_a_newer_session_is_refused_by_every_command(tmp_path: Path, words: list[str]) -> None:
     path = saved_state(tmp_path).path
-    path.write_text('{"schema_version": 2}')
+    path.write_text('{"schema_version": 999}')
     result = kvmwizard(tmp_path, *words)
     assert result.returncode == WRONG_USE
     assert "was saved by a newer kvmwizard" in result.stderr
-    assert path.read_text() == '{"schema_version": 2}'
+    assert path.read_text() == '{"schema_version": 999}'
 
 
 def test_an_unreadable_session_is_set_aside_and_said(tmp_path: Path) -> None:
