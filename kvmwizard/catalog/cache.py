@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kvmwizard.catalog.names import DAY, MONIKERS, Listed
+from kvmwizard.catalog.listed import Listed
+from kvmwizard.catalog.names import DAY, MONIKERS
 from kvmwizard.catalog.version import parse_version
 from kvmwizard.paths import PRIVATE_MODE, WRITABLE_BY_OTHERS, write_atomically
 from kvmwizard.words import Words, say

@@ -15,9 +15,9 @@ from pathlib import Path
 from kvmwizard.catalog.asking import Asked
 from kvmwizard.catalog.cache import ListCache
 from kvmwizard.catalog.catalogue import Catalogue
+from kvmwizard.catalog.listed import Listed
 from kvmwizard.catalog.marks import marked
 from kvmwizard.catalog.names import (
-    Listed,
     UnreadableListError,
     directories_of,
     names_in_page,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from kvmwizard.catalog.catalogue import Mark, VersionEntry
-from kvmwizard.catalog.names import Listed
+from kvmwizard.catalog.listed import Listed
 from kvmwizard.catalog.shipped import shipped_table
 from kvmwizard.catalog.sources import Project
 from kvmwizard.catalog.version import Version, parse_version

@@ -2,11 +2,11 @@
 
 import json
 import re
-from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import unquote
 
+from kvmwizard.catalog.listed import Listed
 from kvmwizard.catalog.sources import Project, tarball_name
 from kvmwizard.catalog.version import Version, parse_version
 
@@ -22,18 +22,6 @@ MONIKERS = ("mainline", "stable", "longterm")
 
 MOST_NAMES = 100_000
 """Names of one page that are looked at; kernel.org's fullest has some 20,000."""
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A version that a server lists, and what it says of it."""
-
-    version: str
-    released: str | None = None
-    moniker: str | None = None
-    """Of kernel.org's releases.json: mainline, stable or longterm; None for what is merely in a directory."""
-    ended: bool = False
-    """releases.json says that its line has come to its end of life."""
 
 
 class UnreadableListError(ValueError):

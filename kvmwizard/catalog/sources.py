@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from kvmwizard.catalog.public_key import read_fingerprints
 from kvmwizard.catalog.version import Version, parse_version
 from kvmwizard.resources import asset_path
 
@@ -193,6 +192,8 @@ def _releases(table: dict[str, Any], base: str | None) -> str | None:
 def _own_keys(file: str | None) -> tuple[Key, ...]:
     if file is None:
         return ()
+    from kvmwizard.catalog.public_key import read_fingerprints  # noqa: PLC0415  -- few give a key
+
     return tuple(
         Key(fingerprint=fingerprint, file=file, owner=file, signs=ALL_SIGNED)
         for fingerprint in read_fingerprints(Path(file))

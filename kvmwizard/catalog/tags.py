@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 
-from kvmwizard.catalog.names import Listed
+from kvmwizard.catalog.listed import Listed
 from kvmwizard.refusal import Refusal
 from kvmwizard.words import say
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kvmwizard.catalog.public_key import KeyRefused, read_fingerprints
 from kvmwizard.commands.exit_code import CommandRefused, ExitCode
 from kvmwizard.commands.parser import SOURCE_OPTIONS, Options
 from kvmwizard.text_rules import wrong_source
@@ -44,6 +43,8 @@ def with_given_sources(answers: "Answers", options: Options) -> "Answers":
 
 
 def _require_key(path: str) -> None:
+    from kvmwizard.catalog.public_key import KeyRefused, read_fingerprints  # noqa: PLC0415  -- few give a key
+
     try:
         read_fingerprints(Path(path))
     except KeyRefused as refused:

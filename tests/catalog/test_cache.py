@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kvmwizard.catalog.cache import ListCache
-from kvmwizard.catalog.names import Listed
+from kvmwizard.catalog.listed import Listed
 
 ADDRESS = "https://example.org/v6.x/sha256sums.asc"
 LISTED = (

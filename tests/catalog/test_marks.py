@@ -3,9 +3,9 @@
 import re
 
 from kvmwizard.catalog.catalogue import VersionEntry
+from kvmwizard.catalog.listed import Listed
 from kvmwizard.catalog.mark_words import mark_words
 from kvmwizard.catalog.marks import marked
-from kvmwizard.catalog.names import Listed
 from kvmwizard.catalog.shipped import published_commit, published_sha256, shipped_table
 from kvmwizard.catalog.sources import tarball_name
 from kvmwizard.catalog.version import parse_version

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kvmwizard.catalog.listed import Listed
 from kvmwizard.catalog.names import (
-    Listed,
     UnreadableListError,
     directories_of,
     names_in_page,

@@ -5,8 +5,8 @@ import time
 import pytest
 
 from kvmwizard.catalog.catalogue import VersionEntry
+from kvmwizard.catalog.listed import Listed
 from kvmwizard.catalog.marks import marked
-from kvmwizard.catalog.names import Listed
 from kvmwizard.catalog.search import MOST_SHOWN, VersionIndex
 
 MANY = 10_000
