@@ -9,6 +9,8 @@ from kvmwizard.plan.shell_words import Lines, broken, here_document, indented, l
 from kvmwizard.resources import asset_path
 
 BASE, FRAGMENT = "kvmwizard-base.config", "kvmwizard.config"
+GUEST_SAYS = "kvmwizard: this kernel runs programs, and is Linux "
+"""What our guest's program prints before the release (assets/guest/init.s)."""
 COMMAND_LINE = "console=ttyS0,115200 earlyprintk=serial,ttyS0,115200 panic=-1 oops=panic"
 CLEARED_TEXTS = (
     r"s/^CONFIG_\(SYSTEM_TRUSTED_KEYS\|SYSTEM_REVOCATION_KEYS\|MODULE_SIG_KEY\)=.*/CONFIG_\1=\"\"/"
@@ -90,7 +92,7 @@ def boot_kernel(action: BootKernel) -> Lines:
         f"{line(f'{folder.build}/usr/gen_init_cpio')} boot.list >boot.initramfs",
         *run[:-1],
         f"{run[-1]} >boot.log || :",
-        f"grep -F {quoted(f'is Linux {action.release}')} boot.log",
+        f"tr -d '\\r' <boot.log | grep -xF {quoted(f'{GUEST_SAYS}{action.release}')}",
     )
 
 

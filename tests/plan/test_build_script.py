@@ -21,8 +21,9 @@ from kvmwizard.answers import (
 )
 from kvmwizard.build.payload import write_payload
 from kvmwizard.host.host import command_environment
-from kvmwizard.plan.build_model import BuilderAction, ConfigureKernel, ConfigureQemu, UnpackSource
+from kvmwizard.plan.build_model import BootKernel, BuilderAction, ConfigureKernel, ConfigureQemu, UnpackSource
 from kvmwizard.plan.identity import UNKNOWN_IDENTITY
+from kvmwizard.plan.kernel_shell import GUEST_SAYS
 from kvmwizard.plan.make import make_plan
 from kvmwizard.plan.model import Plan
 from kvmwizard.plan.shell import plan_as_shell, shell_lines
@@ -258,6 +259,31 @@ def test_a_folder_of_ones_own_is_copied_and_patched(folder: Path, tmp_path: Path
     by_script([action])
     assert (folder / "source/sub/file").read_text() == "kept\n"
     assert [path.name for path in folder.iterdir()] == ["source"]
+
+
+@pytest.mark.parametrize(("release", "good"), [("6.1.7-own", True), ("6.1.7", False), ("6.1.7-own-2", False)])
+def test_a_kernel_must_name_itself(folder: Path, release: str, good: bool) -> None:
+    """With a QEMU and a maker of initramfs that only say what the real ones do."""
+    says = f"kvmwizard: this kernel runs programs, and is Linux {release}"
+    program(folder / "qemu", f"printf 'Linux version {release}\\r\\n{says}\\r\\n'")
+    program(folder / "build/usr/gen_init_cpio", 'exec cat "$1"')
+    action = BootKernel(
+        identity=UNKNOWN_IDENTITY,
+        stamp=str(folder / "boot.stamp"),
+        image=str(folder / "build/arch/x86/boot/bzImage"),
+        release="6.1.7-own",
+        qemu=str(folder / "qemu"),
+        seconds=10,
+    )
+    ran = run_lines(shell_lines(action))
+    assert (ran.returncode == 0) is good, ran.stderr
+    assert GUEST_SAYS.encode() in (folder / "init").read_bytes()
+
+
+def program(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
 
 
 @pytest.mark.root
