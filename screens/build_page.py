@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from kvmwizard.answers import AnswerModel, KernelBuildAnswer, QemuBuildAnswer
 from kvmwizard.catalog.adviser import Remedy, Verdict
+from kvmwizard.catalog.build_folder import usual_build_folder
 from kvmwizard.catalog.jobs import jobs_for
 from kvmwizard.catalog.sources import Project
 from kvmwizard.host.facts import Facts
@@ -126,7 +127,7 @@ class BuildPage(ChoicePage):
         """Jobs and folder, as both pages show them."""
         answer = self.current()
         if field == "folder":
-            return (answer.folder if answer is not None else None) or facts.disk.build_directory
+            return (answer.folder if answer is not None else None) or usual_build_folder(facts)
         jobs = jobs_for(facts, self.PROJECT, answer.jobs if answer is not None else None)
         if answer is None or answer.jobs is None:
             return _("{count}, as this machine allows", count=jobs.count)

@@ -29,6 +29,7 @@ class Question(ModalScreen[bool]):
     AUTO_FOCUS = "EntryList"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "answer", _("Answer")),
+        Binding("e", "explain", _("Read all"), tooltip=_("Read all of what it is about")),
         Binding("escape,left", "no", _("Back"), key_display="left"),
     ]
 
@@ -59,6 +60,15 @@ class Question(ModalScreen[bool]):
     def press_label(self) -> str:
         """Space answers too."""
         return _("Answer")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002  -- Textual's signature
+        """Some questions say all that there is to say."""
+        return action != "explain" or bool(self._details)
+
+    def action_explain(self) -> None:
+        """The details alone, on all of the terminal."""
+        paragraphs = tuple(("-", detail) for detail in self._details)
+        self.app.push_screen(TextScreen(self._question, paragraphs))
 
     def action_answer(self) -> None:
         """Answer as the cursor says."""

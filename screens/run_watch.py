@@ -15,6 +15,8 @@ from screens.terminal import Signs
 from screens.widgets.entries import Entry, Part, Sign
 
 BAR_CELLS = 16
+SHORT_BAR_CELLS = 8
+"""Where a count stands beside it: both must fit 80 columns beside a title."""
 KEPT_LINES = 200
 """Of the end of a log, on the screen and a key away."""
 MINUTE = 60
@@ -159,7 +161,9 @@ def step_detail(step: Step, state: StepState, progress: StepProgress | None, sig
     """A bar or a word; the evidence and the failure are told in full below the list."""
     if state.status is StepStatus.RUNNING:
         if progress is not None and progress.fraction is not None:
-            return f"{progress_bar(progress.fraction, signs)}  {progress_count(progress)}".rstrip()
+            count = progress_count(progress)
+            bar = progress_bar(progress.fraction, signs, SHORT_BAR_CELLS if count else BAR_CELLS)
+            return f"{bar} {count}".rstrip()
         return str(progress.words) if progress is not None else _("under way")
     if state.status is StepStatus.SKIPPED:
         return _("already so")
@@ -168,11 +172,11 @@ def step_detail(step: Step, state: StepState, progress: StepProgress | None, sig
     return ""
 
 
-def progress_bar(fraction: float, signs: Signs) -> str:
+def progress_bar(fraction: float, signs: Signs, cells: int = BAR_CELLS) -> str:
     """A bar and its percentage."""
     part = min(max(fraction, 0.0), 1.0)
-    full = round(part * BAR_CELLS)
-    return f"{signs.bar_full * full}{signs.bar_empty * (BAR_CELLS - full)} {part:>4.0%}"
+    full = round(part * cells)
+    return f"{signs.bar_full * full}{signs.bar_empty * (cells - full)} {part:>4.0%}"
 
 
 def progress_count(progress: StepProgress) -> str:

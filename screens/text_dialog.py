@@ -20,14 +20,23 @@ Rule = Callable[[str], Words | None]
 """Why the text cannot be taken; None where it can. May look at files, so it is asked in a thread."""
 
 
+class AnswerLine(Input):
+    """The line to type in; what is not for typing is the dialog's."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "screen.look(-1)", _("Up"), show=False),
+        Binding(
+            "down", "screen.look(1)", _("Look"), key_display="up_down", tooltip=_("Look at what is proposed")
+        ),
+        Binding("enter", "screen.take", _("Take this"), tooltip=_("Take what was typed")),
+    ]
+
+
 class TextDialog(ModalScreen[str | None]):
     """A question with a line to type the answer in; the result is None where nothing was answered."""
 
     AUTO_FOCUS = "Input"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "look(-1)", _("Up"), show=False),
-        Binding("down", "look(1)", _("Look"), key_display="up_down", tooltip=_("Look at what is proposed")),
-        Binding("enter", "take", _("Take this"), tooltip=_("Take what was typed")),
         Binding("escape", "leave", _("Back"), tooltip=_("Leave it as it was")),
     ]
 
@@ -61,7 +70,7 @@ class TextDialog(ModalScreen[str | None]):
         with Vertical(classes="dialog"):
             yield Notice(id="question")
             # A blinking cursor is sent again and again.
-            yield Input(self._value, select_on_focus=False)
+            yield AnswerLine(self._value, select_on_focus=False)
             yield Notice(id="notice")
             if self._proposals:
                 yield EntryList(id="answers")
@@ -106,11 +115,6 @@ class TextDialog(ModalScreen[str | None]):
     @on(Input.Changed)
     def _was_typed(self) -> None:
         self.query_one("#notice", Notice).say("")
-
-    @on(Input.Submitted)
-    def _was_submitted(self, event: Input.Submitted) -> None:
-        event.stop()
-        self.action_take()
 
     def action_take(self) -> None:
         """Take the text, if its rule does."""

@@ -43,6 +43,11 @@ class VersionChooser(ModalScreen[VersionEntry | None]):
 
     AUTO_FOCUS = "EntryList"
     BINDINGS: ClassVar[list[BindingType]] = [
+        # The list has these for itself; here they are for while one types.
+        Binding("up", "look(-1)", _("Up"), show=False),
+        Binding("down", "look(1)", _("Look"), key_display="up_down"),
+        Binding("pageup", "look_far(-1)", _("Page up"), show=False),
+        Binding("pagedown", "look_far(1)", _("Page down"), show=False),
         Binding("slash", "search", _("Search"), key_display="/", tooltip=_("Search by number or by mark")),
         Binding("c", "candidates", _("Candidates"), tooltip=_("Show release candidates, or leave them out")),
         Binding(
@@ -234,6 +239,14 @@ class VersionChooser(ModalScreen[VersionEntry | None]):
     def press_label(self) -> str:
         """Space reads all of what is said of the version."""
         return _("More")
+
+    def action_look(self, rows: int) -> None:
+        """Select another version while one types."""
+        self.query_one(EntryList).action_move(rows)
+
+    def action_look_far(self, direction: int) -> None:
+        """Go a screenful up or down while one types."""
+        self.query_one(EntryList).action_page(direction)
 
     def action_search(self) -> None:
         """Type what to search for."""

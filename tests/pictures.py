@@ -13,7 +13,14 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.terminal_theme import TerminalTheme
 
-from kvmwizard.answers import Answers, completed_answers
+from kvmwizard.answers import (
+    Answers,
+    KernelAnswer,
+    QemuAnswer,
+    ReleaseKernel,
+    ReleaseQemu,
+    completed_answers,
+)
 from kvmwizard.checks.results import Outcome
 from kvmwizard.host.facts import Facts
 from kvmwizard.host.kvm_device import OpenOutcome
@@ -23,10 +30,14 @@ from kvmwizard.proof.model import LevelId, Proof, ProofLevel
 from kvmwizard.resources import asset_path
 from kvmwizard.run.model import RunState, RunStatus, StepProgress, StepState, StepStatus
 from kvmwizard.words import Words, say
+from screens.kernel import KernelPage
+from screens.kernel_build import KernelBuildPage
 from screens.proof import ProofPage
 from screens.run import RunPage
 from screens.run_watch import RunSight
+from screens.version_chooser import VersionChooser
 from tests.facts_builder import BOB, NOT_PERMITTED, make_facts, module_states
+from tests.screens.listings import fill
 from tests.screens.pilots import Walk, walking
 
 SIZE = (80, 24)
@@ -131,7 +142,84 @@ async def proof(walk: Walk) -> None:
     page.post_message(ToldProofPage.Proved(told, ()))
 
 
-PICTURES: dict[str, Callable[[Walk], Awaitable[None]]] = {"hardware": hardware, "run": run, "proof": proof}
+async def versions(walk: Walk) -> None:
+    """One of the long-term releases of Linux being chosen."""
+    fill(walk.state)
+    await walk.app.switch_screen(KernelPage(walk.state))
+    await walk.app.push_screen(VersionChooser(walk.state, "linux", "release", None))
+    await walk.pilot.pause()
+    await walk.pilot.press("down")
+
+
+async def kernel_build(walk: Walk) -> None:
+    """How that release is built."""
+    kernel = KernelAnswer(kernel=ReleaseKernel(version="6.12.104"))
+    walk.state.session = walk.state.with_answer(kernel)
+    await walk.app.switch_screen(KernelBuildPage(walk.state))
+    await walk.pilot.pause()
+    await walk.pilot.press("down", "down")
+
+
+async def building(walk: Walk) -> None:
+    """Kernel and QEMU under way, side by side."""
+    assert walk.state.machine is not None
+    facts = walk.state.machine.facts
+    answers = Answers(
+        kernel=KernelAnswer(kernel=ReleaseKernel(version="6.12.104")),
+        qemu=QemuAnswer(qemu=ReleaseQemu(version="10.1.0")),
+    )
+    plan = make_plan(facts, completed_answers(answers, facts))
+    steps = {step.id: StepState() for step in plan.steps}
+    done = StepStatus.DONE
+    for name, seconds in (
+        *(("packages.refresh", 2), ("build.packages", 48), ("kernel.download", 31)),
+        *(("kernel.unpack", 19), ("kernel.configure", 25)),
+    ):
+        steps[name] = StepState(status=done, attempts=1, started=0, ended=seconds)
+    began = time.time() - 300
+    for name in ("kernel.compile", "qemu.download"):
+        steps[name] = StepState(status=StepStatus.RUNNING, attempts=1, started=began)
+    state = RunState(run_id="1", plan=plan, status=RunStatus.RUNNING, steps=steps, began=0, ended=None)
+    sight = RunSight(
+        state=state,
+        progress={
+            "kernel.compile": StepProgress(
+                fraction=0.61,
+                words=say("Compiling net/ipv4/tcp_input.o"),
+                done=1893,
+                total=3102,
+                unit="steps",
+                seconds_left=192,
+            ),
+            "qemu.download": StepProgress(
+                fraction=0.88,
+                words=say("Downloading qemu-10.1.0.tar.xz"),
+                done=118_000_000,
+                total=134_000_000,
+                unit="bytes",
+                seconds_left=2,
+            ),
+        },
+        log_step="kernel.compile",
+        log_lines=(
+            "  CC      net/ipv4/tcp_output.o",
+            "  CC      fs/ext4/inode.o",
+            "  CC      net/ipv4/tcp_input.o",
+        ),
+    )
+    page = RunPage(walk.state)
+    await walk.app.switch_screen(page)
+    page.post_message(RunPage.Seen(sight))
+
+
+PICTURES: dict[str, Callable[[Walk], Awaitable[None]]] = {
+    "hardware": hardware,
+    "versions": versions,
+    "kernel_build": kernel_build,
+    "run": run,
+    "building": building,
+    "proof": proof,
+}
 
 
 def facts_of_the_pictures() -> Facts:

@@ -190,7 +190,7 @@ def key_text(binding: Binding, signs: Signs) -> str:
         return signs.up_down
     if binding.key_display == "left":
         return signs.left
-    names = {"enter": _("Enter"), "space": _("Space"), "question_mark": "?"}
+    names = {"enter": _("Enter"), "space": _("Space"), "escape": _("Esc"), "question_mark": "?"}
     shown = binding.key_display or binding.key
     return names.get(shown, shown)
 

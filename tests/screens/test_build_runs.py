@@ -193,7 +193,8 @@ async def test_the_log_grows_while_it_is_read(state_directory: Path, tmp_path: P
         assert "the last line" in walk.text
         await walk.pilot.press("escape")
         await walk.pilot.pause()
-        assert walk.app.screen is walk.page
+        assert not walk.app.query(LogScreen)
+        assert walk.place == "run"
 
 
 def test_how_the_kernel_booted_is_read_from_what_its_step_left(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from textual.widgets import Input
 
 from kvmwizard.answers import Answers, KernelAnswer, ReleaseKernel, SourcesAnswer, WelcomeAnswer
 from kvmwizard.session import Session, SessionStore
@@ -65,7 +66,11 @@ async def test_marks_are_words_with_their_dates(state_directory: Path) -> None:
 async def test_a_digit_begins_a_search_and_every_key_filters(state_directory: Path) -> None:
     async with walking(at_kernel(state_directory)) as walk:
         chooser = await opened(walk)
-        await walk.press("6", ".", "1", "2")
+        await walk.press("6", ".", "1", "down", "down")
+        selected = chooser.query_one(EntryList).selected
+        assert selected is not None
+        assert selected.title == "6.1.192", "the arrows look while one types"
+        await walk.press("2")
         assert shown(chooser) == ["6.12.104"]
         await walk.press("backspace", "backspace")
         assert shown(chooser)[:1] == ["6.18.2"]
@@ -183,6 +188,9 @@ async def test_mirrors_are_set_asked_and_kept(
         await walk.paste("no address")
         await walk.press("enter")
         assert "must be an address" in walk.text
+        line = walk.app.screen.query_one(Input)
+        await walk.press("down", "down", "up")
+        assert line.value == "https://cdn.kernel.org/pub/linux/kernel", "what is proposed is put there"
         await walk.press("ctrl+u")
         await walk.paste(mirror.kernel_url)
         await walk.press("enter", "end", "space")
