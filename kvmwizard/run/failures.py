@@ -121,6 +121,9 @@ CODES: dict[str, Words] = {
         "The boot menu has no entry for Linux {detail}. Run update-grub as root and see what it says, then "
         "retry."
     ),
+    "fault": say(
+        "The root helper met an error of its own: {detail}. Retry; if it happens again, please report it."
+    ),
     "system": say("The system refused: {detail}. Mend that, then retry."),
 }
 """What the root helper's own words for a failure mean to people."""

@@ -4,10 +4,9 @@ How it comes to be root. The person agrees to a plan. kvmwizard then starts
 
     sudo -- /usr/bin/python3 -I -S -c BOOTSTRAP HELPER_SHA256 PLAN_SHA256 RUN_ID
 
-and writes this text and the plan to its standard input. BOOTSTRAP, which stands in the command
-that sudo logs, runs this text only if it has the hash named there; this text takes the plan only
-if it has the hash named there, which is the one the person saw. Whoever could change a file of
-kvmwizard's in between gains nothing.
+and writes this text and the plan to its standard input. BOOTSTRAP, which stands in the command that
+sudo logs, runs this text only if it has the hash named there; this text takes the plan only if it has
+the one named there, which the person saw. Who changes a file of kvmwizard's in between gains nothing.
 
 What it does. It leaves the terminal, listens on a socket in /run/kvmwizard that only the invoking
 user can connect to, and carries out steps of that plan, named by their id, one at a time. Before
@@ -18,7 +17,7 @@ What it never does. It runs no shell, opens no path that a user could have made,
 trusts nothing of its environment, and runs nothing as root that is not the distribution's own.
 Logs, and what was built, come by descriptors that the runner hands over.
 
-It ends when it is told to, after IDLE_SECONDS without a runner, and after LIFE_SECONDS in any case.
+It ends when told to, after IDLE_SECONDS without a runner, and after LIFE_SECONDS in any case.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ from typing import IO, Any
 
 PROTOCOL = 1
 RUNTIME_DIRECTORY = "/run/kvmwizard"
-PACKAGES = "/var/lib/kvmwizard/packages"  # where trees become packages
+PACKAGES = "/var/lib/kvmwizard-packages"  # where trees become packages
 LIST = "/var/lib/kvmwizard/installed/{}.json"  # of what was installed under a name
 LIBRARIES = os.path.realpath("/lib")
 """No link is followed here, and where /usr is merged /lib is one."""
@@ -122,7 +121,6 @@ FILES = {
 OWN_FILE = "|".join(map(re.escape, FILES))
 KVM_DEVICE = "/dev/kvm"
 LOCKS = frozenset({"/var/lib/apt/lists/lock", "/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock"})
-
 OPTION = (
     r"-o (?:DPkg::Lock::Timeout=[0-9]{1,4}|APT::Status-Fd=3|Dpkg::Use-Pty=0"
     r"|APT::Update::Error-Mode=any|Dpkg::Options::=--force-confold)"
@@ -368,11 +366,12 @@ def checked_head(payload: IO[bytes], digest: str, action: Json) -> list[Any]:
     release, prefix = re.escape(str(action["release"])), re.escape(action["prefix"])
     kernel = rf"/boot/(?:vmlinuz|System\.map|config)-{release}|/lib/modules/{release}{BELOW}+"
     entries = [[f"/{path}", mode, size, sha256] for path, mode, size, sha256 in json.loads(head)]
+    require(len(entries) > 0, "payload", "no files")
     for entry in entries:
         path, mode, size, sha256 = entry
         good = matches(kernel if prefix == "/" else f"{prefix}{BELOW}+", path) and matches(SHA256, sha256)
-        good = good and mode_within(0o755)(mode) and type(size) is int and 0 <= size <= CONTENT_BYTES
-        require(good, "payload", repr(entry)[:500])
+        fits = mode_within(0o755)(mode) and type(size) is int and 0 <= size <= CONTENT_BYTES
+        require(good and fits, "payload", repr(entry)[:500])
         entry[0] = re.sub("^/lib/", f"{LIBRARIES}/", path)
     return entries
 
@@ -416,9 +415,10 @@ def take_away(listed: Json) -> list[str]:
 
 
 def forget(name: str, listed: Json) -> None:
-    """Remove the list, and of the folders that were made for the tree those that are empty."""
-    remove_file({"path": LIST.format(name)})
-    for folder in sorted(listed["folders"], reverse=True):
+    """Remove the empty ones of the folders that were made for the tree, and the list before its own."""
+    for folder in sorted(listed["folders"], key=lambda each: (each.startswith("/var"), -len(each))):
+        if folder == str(Path(LIST).parent):
+            remove_file({"path": LIST.format(name)})
         with contextlib.suppress(OSError):
             Path(folder).rmdir()
 
@@ -575,7 +575,7 @@ class Work:
         except OSError as error:
             code, detail = "system", str(error)
         except BaseException as error:  # noqa: BLE001  -- the runner must learn of anything that goes wrong here
-            code, detail = "killed", repr(error)
+            code, detail = "fault", repr(error)
         for descriptor in (self.log, self.progress, *self.payload):
             os.close(descriptor)
         report["outcome"] = {"returncode": returncode, "code": code, "detail": detail, "output": self.output}

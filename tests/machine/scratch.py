@@ -93,7 +93,11 @@ class MachineFolder:
     def remove(self) -> None:
         """Delete it, unless that was done."""
         if self._lock is not None:
-            shutil.rmtree(self.path)
+            for name in ("upper", "work", "root"):
+                shutil.rmtree(self.path / name, ignore_errors=True)
+            # Somebody who sweeps meanwhile would make the lock file anew in what is being removed.
+            with locked(self.path.parents[1] / "machines.lock"):
+                shutil.rmtree(self.path)
             os.close(self._lock)
             self._lock = None
 
