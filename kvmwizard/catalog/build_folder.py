@@ -1,5 +1,7 @@
 """Where things are built if nobody says otherwise. Pure."""
 
+from kvmwizard.answers import Answers
+from kvmwizard.catalog.chosen import chosen_kernel, chosen_qemu
 from kvmwizard.host.facts import Facts
 
 ROOTS_BUILD_FOLDER = "/var/cache/kvmwizard/build"
@@ -18,3 +20,13 @@ def called_by_root(facts: Facts) -> bool:
 def usual_build_folder(facts: Facts) -> str:
     """The folder that is proposed."""
     return ROOTS_BUILD_FOLDER if called_by_root(facts) else facts.disk.build_directory
+
+
+def chosen_folders(answers: Answers) -> dict[str, str]:
+    """The folders that were chosen for what is built, by page; one that was chosen for one serves both."""
+    builds = {"kernel_build": chosen_kernel(answers), "qemu_build": chosen_qemu(answers)}
+    return {
+        page: chosen.build.folder.rstrip("/") or "/"
+        for page, chosen in builds.items()
+        if chosen is not None and chosen.build.folder is not None
+    }

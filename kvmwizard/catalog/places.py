@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kvmwizard.answers import AnswerProblem, Answers, BuildAnswer
-from kvmwizard.catalog.build_folder import called_by_root, usual_build_folder
+from kvmwizard.catalog.build_folder import called_by_root, chosen_folders, usual_build_folder
 from kvmwizard.catalog.chosen import chosen_kernel, chosen_qemu
 from kvmwizard.catalog.costs import boot_needed, disk_needed
 from kvmwizard.host.facts import Facts
@@ -32,18 +32,19 @@ def folder_problems(answers: Answers, facts: Facts) -> Iterator[AnswerProblem]:
         for page, build in (("kernel_build", _kernel_build(answers)), ("qemu_build", _qemu_build(answers)))
         if build is not None
     ]
-    folders = {page: build.folder or usual_build_folder(facts) for page, build in builds}
-    if len({folder.rstrip("/") for folder in folders.values()}) > 1:
+    chosen = chosen_folders(answers)
+    if len(set(chosen.values())) > 1:
         yield AnswerProblem(
             "qemu_build",
             "folder",
             say(
                 "The kernel would be built in {kernel}, and QEMU in {qemu}. Choose one folder for both.",
-                kernel=folders["kernel_build"],
-                qemu=folders["qemu_build"],
+                kernel=chosen["kernel_build"],
+                qemu=chosen["qemu_build"],
             ),
         )
         return
+    folders = chosen or {page: usual_build_folder(facts) for page, _ in builds}
     for page, folder in list(folders.items())[:1]:
         problem = (
             _plain_problem(folder) or _use_problem(folder, facts) or _room_problem(folder, answers, facts)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kvmwizard.answers import Answers
-from kvmwizard.catalog.build_folder import usual_build_folder
+from kvmwizard.catalog.build_folder import chosen_folders, usual_build_folder
 from kvmwizard.catalog.version import Version
 from kvmwizard.host.facts import Facts
 from kvmwizard.plan.refused import PlanRefused
@@ -94,12 +94,8 @@ def stamp_beside(path: str) -> str:
 
 def build_folder(facts: Facts, answers: Answers) -> str:
     """Where kernel and QEMU are built. Raises PlanRefused where two different folders were chosen."""
-    chosen = [
-        build.folder.rstrip("/") or "/"
-        for build in (answers.kernel_build, answers.qemu_build)
-        if build is not None and build.folder is not None
-    ]
-    if len(set(chosen)) > 1:
+    chosen = tuple(dict.fromkeys(chosen_folders(answers).values()))
+    if len(chosen) > 1:
         raise PlanRefused(
             say(
                 "The kernel would be built in {kernel}, and QEMU in {qemu}. Choose one folder for both.",
@@ -107,6 +103,4 @@ def build_folder(facts: Facts, answers: Answers) -> str:
                 qemu=chosen[1],
             )
         )
-    if chosen:
-        return chosen[0]
-    return usual_build_folder(facts)
+    return chosen[0] if chosen else usual_build_folder(facts)

@@ -163,6 +163,8 @@ def test_one_folder_for_both() -> None:
         qemu_build=QemuBuildAnswer(folder="/srv/qemus"),
     )
     assert "Choose one folder for both" in problems(answers)["qemu_build", "folder"]
+    for_one = answers.model_copy(update={"qemu_build": QemuBuildAnswer()})
+    assert "Choose one folder" not in str(problems(for_one))
 
 
 @pytest.mark.parametrize(

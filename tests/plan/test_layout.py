@@ -1,6 +1,6 @@
 import pytest
 
-from kvmwizard.answers import KernelBuildAnswer, QemuBuildAnswer
+from kvmwizard.answers import KeepKernel, KernelBuildAnswer, QemuBuildAnswer
 from kvmwizard.catalog.build_folder import called_by_root
 from kvmwizard.catalog.version import parse_version
 from kvmwizard.plan.builder import builder_for
@@ -31,6 +31,8 @@ def test_two_folders_are_one_too_many() -> None:
     kernel, qemu = KernelBuildAnswer(folder="/one"), QemuBuildAnswer(folder="/other")
     with pytest.raises(PlanRefused, match="Choose one folder for both"):
         build_folder(make_facts(), build_answers(kernel_build=kernel, qemu_build=qemu))
+    kept = build_answers(kernel=KeepKernel(), kernel_build=kernel, qemu_build=qemu)
+    assert build_folder(make_facts(), kept) == "/other"
     same = build_answers(kernel_build=kernel, qemu_build=QemuBuildAnswer(folder="/one/"))
     assert build_folder(make_facts(), same) == "/one"
 
