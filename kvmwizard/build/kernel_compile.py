@@ -1,11 +1,10 @@
 """Compiles a configured kernel; goes on where an earlier try was ended."""
 
-import contextlib
 from pathlib import Path
 
 from kvmwizard.build.failures import build_failure
 from kvmwizard.build.kernel_make import KernelMake, KernelRefused, config_values
-from kvmwizard.build.kernel_steps import Forecast, StepCounter, Totals
+from kvmwizard.build.kernel_steps import PREPARED, Forecast, StepCounter, Totals
 from kvmwizard.build.log_follower import LogFollower
 from kvmwizard.build.torn import remove_torn
 from kvmwizard.job import Job
@@ -27,7 +26,8 @@ def compile_kernel(job: Job) -> None:
     _refuse_other_release(f"{make.version}{values.get('LOCALVERSION', '').strip(chr(34))}", action.release)
     remove_torn(make.build)
     targets = (make.image.target, *(("modules",) if values.get("MODULES") == "y" else ()))
-    counter = StepCounter(job.progress, Totals(Path(action.totals), action.identity))
+    totals = Totals(Path(action.totals), action.identity)
+    counter = StepCounter(job.progress, totals, from_scratch=not (make.build / PREPARED).exists())
     _build(make, targets, counter, action.jobs)
     release = (make.build / RELEASE_FILE).read_text(encoding="ascii", errors="replace").strip()
     _refuse_other_release(release, action.release)
@@ -39,8 +39,7 @@ def compile_kernel(job: Job) -> None:
 
 def _build(make: KernelMake, targets: tuple[str, ...], counter: StepCounter, jobs: int) -> None:
     """Run make. Raises KernelRefused with why it failed."""
-    foreseeing = Forecast(make, targets, counter) if counter.begins_anew else contextlib.nullcontext()
-    with LogFollower(make.log, counter.take), foreseeing:
+    with LogFollower(make.log, counter.take), Forecast(make, targets, counter):
         argv = make.arguments(f"-j{jobs}", *targets)
         ended = make.job.run(argv, make.tree, make.environment)
     if ended.returncode != 0:

@@ -23,6 +23,9 @@ FORESEEN_STEP = re.compile(rb"(?:echo|printf) '  [A-Z]")
 """The same among the commands that `make -n` prints."""
 PREPARED = "init/main.o"
 """Once this is compiled, all that `make prepare` makes is there, without which `make -n` sees nothing."""
+COMPILED_SUFFIXES = frozenset(
+    {".o", ".a", ".ko", ".elf", ".bin", ".so", ".dbg", ".gz", ".xz", ".lz4", ".zst"}
+)
 SAVE_SECONDS = 10.0
 KEPT_TOTALS = 20
 LOWEST_PRIORITY = 19
@@ -66,18 +69,22 @@ class Totals:
 class StepCounter:
     """Counts the steps of one build and tells how far it is; `take` is given each line of the log."""
 
-    def __init__(self, progress: Progress, totals: Totals) -> None:
+    def __init__(self, progress: Progress, totals: Totals, *, from_scratch: bool) -> None:
+        """`from_scratch` where nothing is built yet, so that what is counted is what all of it takes."""
         self._progress = progress
         self._totals = totals
+        self._from_scratch = from_scratch
         self._before, self._total = totals.read()
         self._counted = 0
         self._saved = time.monotonic()
         self.prepared = threading.Event()
+        if not from_scratch:
+            self.prepared.set()
 
     @property
-    def begins_anew(self) -> bool:
-        """Whether nothing is known of this build: neither a total, nor that it was begun."""
-        return self._before == 0 and self._total is None
+    def needs_forecast(self) -> bool:
+        """Whether nobody knows yet how many steps there are."""
+        return self._total is None
 
     @property
     def done(self) -> int:
@@ -108,17 +115,18 @@ class StepCounter:
         self._totals.write(self.done, self._total)
 
     def finish(self) -> None:
-        """The build is whole: what an unbroken one counted is what the next one will count."""
-        unbroken = self._before == 0
-        self._totals.write(0, self._counted if unbroken else self._total)
+        """The build is whole: what an unbroken one from scratch counted is what the next one will count."""
+        unbroken = self._from_scratch and self._before == 0
+        foreseen = self._total if self._before else None
+        self._totals.write(0, self._counted if unbroken else foreseen)
 
 
 class Forecast:
     """Asks `make -n` how many steps there are, beside the build and at the lowest priority.
 
-    It asks in a copy of the build folder made when little is in it yet: kbuild
-    carries some commands out under -n too (those marked with +), and those must
-    not meet the real build.
+    It asks in a copy of the build folder, with empty files for what is compiled:
+    kbuild carries some commands out under -n too (those marked with +), and those
+    must not meet the real build.
     """
 
     def __init__(self, make: KernelMake, targets: tuple[str, ...], counter: StepCounter) -> None:
@@ -132,17 +140,20 @@ class Forecast:
         self._thread = threading.Thread(target=self._foresee, daemon=True)
 
     def __enter__(self) -> None:
+        # That of an attempt which was killed.
         shutil.rmtree(self._folder, ignore_errors=True)
-        self._thread.start()
+        if self._counter.needs_forecast:
+            self._thread.start()
 
     def __exit__(self, *_: object) -> None:
+        if not self._thread.is_alive():
+            return
         with self._guard:
             self._ended = True
             if self._asking is not None:
                 self._asking.terminate()
         self._counter.prepared.set()
         self._thread.join()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _foresee(self) -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
@@ -150,18 +161,20 @@ class Forecast:
         # A foreseen number is a convenience: without it the steps are counted without an end.
         with contextlib.suppress(OSError, shutil.Error):
             self._ask()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _ask(self) -> None:
-        shutil.copytree(self._make.build, self._folder, symlinks=True)
+        if self._ended:
+            return
+        shutil.copytree(self._make.build, self._folder, symlinks=True, copy_function=_stand_in)
         remove_torn(self._folder)
         done = self._counter.done
         with self._guard:
             if self._ended:
                 return
             asking = self._asking = self._start()
-        said, _ = asking.communicate()
-        steps = len(FORESEEN_STEP.findall(said))
-        if asking.returncode >= 0 and steps:
+        steps = sum(len(FORESEEN_STEP.findall(line)) for line in asking.stdout or ())
+        if asking.wait() >= 0 and steps:
             self._counter.foresee(max(0, steps - (self._counter.done - done)))
 
     def _start(self) -> "subprocess.Popen[bytes]":
@@ -175,3 +188,13 @@ class Forecast:
             stderr=subprocess.DEVNULL,
             close_fds=False,
         )
+
+
+def _stand_in(source: str, target: str) -> None:
+    """A copy of what make reads, and an empty file of the same age for what it only looks at."""
+    path = Path(source)
+    if path.suffix in COMPILED_SUFFIXES or path.name.startswith("vmlinux"):
+        Path(target).touch()
+        shutil.copystat(source, target)
+    else:
+        shutil.copy2(source, target)

@@ -48,6 +48,12 @@ class KernelFolder:
         subprocess.run(
             ["/usr/bin/tar", "-xf", str(tarball), "--strip-components=1", "-C", str(source)], check=True
         )
+        return cls.unpacked(path)
+
+    @classmethod
+    def unpacked(cls, path: Path) -> "KernelFolder":
+        """The folder of a tree that is there."""
+        source = path / "source"
         numbers = dict(
             line.replace(" ", "").split("=", 1)
             for line in (source / "Makefile").read_text().splitlines()[:6]

@@ -31,8 +31,8 @@ def heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Heard:
     return Heard(tmp_path, monkeypatch)
 
 
-def counter(heard: Heard, folder: Path, identity: str = IDENTITY) -> StepCounter:
-    return StepCounter(heard.progress, Totals(folder / "totals", identity))
+def counter(heard: Heard, folder: Path, *, from_scratch: bool = True) -> StepCounter:
+    return StepCounter(heard.progress, Totals(folder / "totals", IDENTITY), from_scratch=from_scratch)
 
 
 def test_quiet_lines_are_counted_and_nothing_else(heard: Heard, tmp_path: Path) -> None:
@@ -55,12 +55,12 @@ def test_quiet_lines_are_counted_and_nothing_else(heard: Heard, tmp_path: Path) 
 
 def test_an_attempt_that_goes_on_counts_what_was_done_before(heard: Heard, tmp_path: Path) -> None:
     first = counter(heard, tmp_path)
-    assert first.begins_anew
+    assert first.needs_forecast
     first.take("  CC      a.o")
     first.foresee(9)
     first.save()
-    second = counter(heard, tmp_path)
-    assert not second.begins_anew
+    second = counter(heard, tmp_path, from_scratch=False)
+    assert not second.needs_forecast
     second.take("  CC      b.o")
     assert (heard.last["done"], heard.last["total"]) == (2, 10)
     second.finish()
@@ -77,6 +77,15 @@ def test_an_unbroken_build_corrects_what_was_foreseen(heard: Heard, tmp_path: Pa
     first.finish()
     assert Totals(tmp_path / "totals", IDENTITY).read() == (0, 2)
     assert Totals(tmp_path / "totals", OTHER).read() == (0, None)
+
+
+def test_what_was_built_on_other_objects_is_no_measure_for_the_next(heard: Heard, tmp_path: Path) -> None:
+    changed = counter(heard, tmp_path, from_scratch=False)
+    assert changed.prepared.is_set()
+    changed.foresee(3)
+    changed.take("  CC      a.o")
+    changed.finish()
+    assert Totals(tmp_path / "totals", IDENTITY).read() == (0, None)
 
 
 def test_it_is_never_shown_as_done_before_it_is(heard: Heard, tmp_path: Path) -> None:

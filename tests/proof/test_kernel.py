@@ -1,4 +1,4 @@
-"""The boot of a built kernel, with programs in QEMU's place; tests/build/test_real_kernel.py has a real one."""
+"""The boot of a built kernel, with programs in QEMU's place; tests/build has a real one."""
 
 import os
 import re
