@@ -79,6 +79,13 @@ CAUSES: tuple[tuple[re.Pattern[str], Words], ...] = (
         ),
     ),
     (
+        re.compile(r"compression \(CONFIG_RD_\w+\) not supported by kernel"),
+        say(
+            "The new kernel was built without what unpacks an initramfs, so none can be made for it "
+            "(update-initramfs). Build it with BLK_DEV_INITRD and RD_GZIP or RD_ZSTD."
+        ),
+    ),
+    (
         re.compile(r"Module \S+ is in use"),
         say("Something still uses the module. Shut the guests down, then retry."),
     ),

@@ -606,15 +606,15 @@ class Work:
             require_guests_group(*argv[2:])
         if argv[0] == APT and "install" in argv:
             # What a stop may cut off is a command of its own: packages half unpacked are worse than a wait.
-            self.run([APT, "--download-only", *argv[1:]], DOWNLOAD_SECONDS, env=environment)
+            self._change_packages([APT, "--download-only", *argv[1:]], DOWNLOAD_SECONDS)
         if argv[0] == DPKG or (argv[0] == APT and "install" in argv):
             return self._change_packages(argv)
         for path in action["locks"]:
             self._wait_for_lock(path)
         return self.run(argv, env=environment)
 
-    def _change_packages(self, argv: Sequence[str]) -> None:
-        """Once nobody else is at it, finish what an interrupted dpkg left, then do this; never cut off."""
+    def _change_packages(self, argv: Sequence[str], seconds: float = TO_ITS_END) -> None:
+        """Once nobody else is at it, finish what an interrupted dpkg left, then do this."""
         environment = {**ENVIRONMENT, **VARIABLES}
         for path in ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock"):
             self._wait_for_lock(path)
@@ -625,7 +625,7 @@ class Work:
                 self.run([DPKG, "--force-confold", "--configure", "-a"], TO_ITS_END, env=environment)
             except subprocess.CalledProcessError as failed:
                 raise Refused("repair", f"dpkg returned {failed.returncode}") from None
-        self.run(argv, TO_ITS_END, env=environment)
+        self.run(argv, seconds, env=environment)
 
     def _wait_for_lock(self, path: str) -> None:
         """Wait until nobody holds the lock, saying in apt's own words who does."""

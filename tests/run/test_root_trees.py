@@ -194,6 +194,7 @@ def test_a_hook_that_fails_is_the_step_s_failure_and_the_next_try_runs_it_again(
     assert installed(root, KERNEL_NAME)["finished"] is True
 
 
+@pytest.mark.slow
 def test_killed_at_every_change_of_a_file_the_next_try_ends_the_same(root: Root, tmp_path: Path) -> None:
     payload = packed(tmp_path, dict(list(QEMU.items())[1:]))
     said = root.ask("kill", *payload, install_qemu(), RemoveTree(name=QEMU_NAME))

@@ -21,7 +21,7 @@ IDENTITY = "a" * 64
 
 KERNEL = {
     f"boot/System.map-{RELEASE}": b"ffffffff81000000 T _text\n",
-    f"boot/config-{RELEASE}": b"CONFIG_KVM=y\n",
+    f"boot/config-{RELEASE}": b"CONFIG_KVM=y\nCONFIG_BLK_DEV_INITRD=y\nCONFIG_RD_GZIP=y\n",
     f"boot/vmlinuz-{RELEASE}": b"MZ" + b"kernel" * 1000,
     f"lib/modules/{RELEASE}/kernel/drivers/net/tun.ko": b"\x7fELF a module",
     f"lib/modules/{RELEASE}/modules.builtin": b"kernel/arch/x86/kvm/kvm.ko\n",
