@@ -114,7 +114,7 @@ class TextDialog(ModalScreen[str | None]):
 
     @on(Input.Changed)
     def _was_typed(self) -> None:
-        self.query_one("#notice", Notice).say("")
+        self.query_one("#notice", Notice).clear()
 
     def action_take(self) -> None:
         """Take the text, if its rule does."""

@@ -3,6 +3,8 @@
 import os
 
 from kvmwizard.answers import Answers, LocalQemu, native_emulators
+from kvmwizard.catalog.chosen import chosen_qemu as built_qemu
+from kvmwizard.catalog.qemu_flags import PROGRAM_PREFIX, install_prefix
 from kvmwizard.host.facts import Facts
 from kvmwizard.host.qemu import emulator_architecture
 
@@ -16,9 +18,12 @@ def chosen_qemu(facts: Facts, answers: Answers | None = None) -> str | None:
 
     After packages were installed, `facts` must have been gathered anew.
     """
+    architecture = emulator_architecture(facts.processor.architecture)
     if answers is not None and answers.qemu is not None and isinstance(answers.qemu.qemu, LocalQemu):
         return answers.qemu.qemu.path
-    architecture = emulator_architecture(facts.processor.architecture)
+    built = built_qemu(answers) if answers is not None else None
+    if built is not None:
+        return f"{install_prefix(built.version.text, built.build)}/bin/{PROGRAM_PREFIX}{architecture}"
     paths = [binary.path for binary in native_emulators(facts)]
     # The places of distributions' packages before /usr/local and /opt.
     packaged = (f"/usr/bin/qemu-system-{architecture}", "/usr/libexec/qemu-kvm", "/usr/bin/qemu-kvm")

@@ -106,6 +106,13 @@ class Notice(PaintedLines):
 
     def say(self, text: str) -> None:
         """Show the text; the empty text hides the notice."""
+        self._change(text)
+
+    def clear(self) -> None:
+        """Say nothing, and take no room."""
+        self._change("")
+
+    def _change(self, text: str) -> None:
         if text == self._text:
             return
         self._text = text

@@ -1,4 +1,4 @@
-from kvmwizard.answers import Answers, DistributionQemu, LocalQemu, QemuAnswer
+from kvmwizard.answers import Answers, DistributionQemu, GitQemu, LocalQemu, QemuAnswer, QemuBuildAnswer
 from kvmwizard.host.facts import Facts
 from kvmwizard.host.qemu import QemuBinary
 from kvmwizard.host.reading import Unknown, UnknownReason
@@ -50,3 +50,12 @@ def test_the_command_line_names_the_real_binary() -> None:
     assert words[-2:] == ("-drive", "file=disk.img,format=qcow2")
     assert 256 <= int(words[words.index("-m") + 1]) <= 2048
     assert "virt" in guest_command_line("/usr/bin/qemu-system-aarch64", "aarch64")
+
+
+def test_a_qemu_that_is_built_here_is_the_one_that_is_proved() -> None:
+    source = QemuAnswer(qemu=GitQemu(tag="v7.2.22"))
+    facts = machine_with(("/usr/bin/qemu-system-x86_64", "x86_64"))
+    assert chosen_qemu(facts, Answers(qemu=source)) == "/opt/kvmwizard/qemu-7.2.22/bin/qemu-system-x86_64"
+    build = QemuBuildAnswer(prefix="/opt/kvmwizard/mine")
+    answers = Answers(qemu=source, qemu_build=build)
+    assert chosen_qemu(facts, answers) == "/opt/kvmwizard/mine/bin/qemu-system-x86_64"
