@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from kvmwizard.answers import DistributionKernel
 from kvmwizard.host.modules import ModuleState
 from kvmwizard.plan import changes
+from kvmwizard.plan.build_model import InstallTree, RemoveTree, SetNextBoot, TreeAbsent
 from kvmwizard.plan.make import make_plan
 from kvmwizard.plan.model import (
     DeviceAclGrants,
@@ -19,12 +20,14 @@ from kvmwizard.plan.model import (
     RevokeDeviceAcl,
     RunCommand,
     SetDeviceGroup,
+    Step,
     WriteFile,
     canonical_json,
     plan_digest,
 )
 from kvmwizard.plan.undo import make_undo_plan
 from kvmwizard.run import root_helper
+from kvmwizard.words import say
 from tests.facts_builder import make_facts, module_states, node
 from tests.plan.answers import make_answers
 
@@ -190,3 +193,87 @@ def test_root_takes_the_undo_plan() -> None:
     undo = make_undo_plan(a_plan(), WHOLE_LEDGER)
     taken = root_helper.checked_steps(canonical_json(undo), plan_digest(undo))
     assert set(taken) == {step.id for step in undo.steps}
+
+
+BUILT = "6.1.192-kvmwizard"
+NAME = f"linux-image-{BUILT}"
+
+
+def built_plan() -> Plan:
+    """Two steps of root's, as a kernel from source has them."""
+    install = InstallTree(
+        name=NAME,
+        tree="kernel",
+        release=BUILT,
+        prefix="/",
+        as_package=True,
+        payload="/build/payload",
+        identity="a" * 64,
+    )
+    steps = (
+        Step(
+            id="kernel.install",
+            title=say("a step"),
+            root=True,
+            uses=("packages",),
+            seconds=1,
+            conditions=(),
+            actions=(install,),
+        ),
+        Step(
+            id="kernel.boot-once",
+            title=say("a step"),
+            needs=("kernel.install",),
+            root=True,
+            seconds=1,
+            conditions=(),
+            actions=(SetNextBoot(release=BUILT, otherwise="6.1.0-49-amd64"),),
+        ),
+    )
+    return Plan(user="alice", qemu=None, steps=steps)
+
+
+def built_ledger(previous_default: str | None) -> dict[str, tuple[str, ...]]:
+    added, chosen = (
+        changes.TreeAdded(name=NAME, release=BUILT),
+        changes.BootChosen(previous_default=previous_default),
+    )
+    return {"kernel.install": (added.model_dump_json(),), "kernel.boot-once": (chosen.model_dump_json(),)}
+
+
+def editenv(*words: str) -> RunCommand:
+    return RunCommand(argv=("/usr/bin/grub-editenv", "/boot/grub/grubenv", *words))
+
+
+@pytest.mark.parametrize(
+    ("previous", "restored"),
+    [
+        (None, editenv("unset", "saved_entry")),
+        ("0", editenv("set", "saved_entry=0")),
+        (
+            "gnulinux-advanced-0f1e>gnulinux-6.1.0",
+            editenv("set", "saved_entry=gnulinux-advanced-0f1e>gnulinux-6.1.0"),
+        ),
+        ("Debian GNU/Linux, with Linux 6.1", editenv("unset", "saved_entry")),
+        ("x\nnext_entry=y", editenv("unset", "saved_entry")),
+    ],
+)
+def test_a_built_kernel_goes_after_the_boot_loader_has_forgotten_it(
+    previous: str | None, restored: RunCommand
+) -> None:
+    undo = make_undo_plan(built_plan(), built_ledger(previous), "6.1.0-49-amd64")
+    forget, remove = undo.steps
+    assert (forget.id, remove.id) == ("undo.kernel.boot-once", "undo.kernel.install")
+    assert forget.actions == (editenv("unset", "next_entry"), restored)
+    assert remove.needs == ("undo.kernel.boot-once",)
+    assert remove.uses == ("packages",)
+    assert remove.actions == (RemoveTree(name=NAME),)
+    assert remove.conditions == (TreeAbsent(name=NAME),)
+    assert root_helper.checked_steps(canonical_json(undo), plan_digest(undo))
+
+
+def test_a_built_kernel_that_runs_stays_and_is_no_longer_the_next_one() -> None:
+    undo = make_undo_plan(built_plan(), built_ledger("0"), BUILT)
+    assert [step.id for step in undo.steps] == ["undo.kernel.boot-once"]
+    assert f"purge the package {NAME}" in undo.notes[0].english
+    assert f"/var/lib/kvmwizard/installed/{NAME}.json" in undo.notes[0].english

@@ -1,0 +1,86 @@
+"""Commands of steps: what they leave behind is ended, and a stop leaves make the time to clean up."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+from kvmwizard.run.commands import Command, CommandFiles, wait_for_leftover
+from kvmwizard.run.liveness import lock_is_held
+
+WORKER = """
+import subprocess, sys
+child = subprocess.Popen(["/bin/sh", "-c", sys.argv[1]], close_fds=False)
+print("started", child.pid, flush=True)
+child.wait()
+"""
+"""As a worker process: its children hold the step's lock, too (kvmwizard.job)."""
+WAIT_SECONDS = 20.0
+
+
+def started(tmp_path: Path, script: str) -> tuple[Command, CommandFiles, int]:
+    """A worker with one child that runs the script, and the child's number."""
+    files = CommandFiles(log=tmp_path / "log", lock=tmp_path / "lock")
+    command = Command((sys.executable, "-c", WORKER, script), {}, files)
+    deadline = time.monotonic() + WAIT_SECONDS
+    while "started" not in (text := files.log.read_text(encoding="ascii")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return command, files, int(text.split()[1])
+
+
+def runs(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def test_what_a_killed_worker_leaves_behind_is_ended(tmp_path: Path) -> None:
+    command, files, child = started(tmp_path, "sleep 300")
+    os.kill(command._process.pid, signal.SIGKILL)
+    assert command.wait() == -signal.SIGKILL
+    assert not runs(child)
+    assert not lock_is_held(files.lock)
+
+
+def test_a_stop_lets_the_children_clean_up_first(tmp_path: Path) -> None:
+    """As make does, which removes what is half made when it is told to end."""
+    half_made = tmp_path / "half-made"
+    script = f"trap 'sleep 1; rm {half_made}; exit 1' TERM; touch {half_made}; while :; do sleep 0.1; done"
+    command, files, child = started(tmp_path, script)
+    while not half_made.exists():
+        time.sleep(0.01)
+    waiting = threading.Thread(target=command.wait)
+    waiting.start()
+    begun = time.monotonic()
+    command.stop()
+    waiting.join()
+    assert time.monotonic() - begun < 8
+    assert not half_made.exists()
+    assert not runs(child)
+    assert not lock_is_held(files.lock)
+
+
+def test_children_that_do_not_listen_are_killed(tmp_path: Path) -> None:
+    command, files, child = started(tmp_path, "trap '' TERM; while :; do sleep 0.1; done")
+    waiting = threading.Thread(target=command.wait)
+    waiting.start()
+    command.stop()
+    waiting.join()
+    assert not runs(child)
+    assert not lock_is_held(files.lock)
+
+
+def test_a_leftover_whose_worker_is_gone_too_can_be_stopped(tmp_path: Path) -> None:
+    """Runner and worker were killed, a compiler goes on: the next runner ends it when asked to stop."""
+    command, files, child = started(tmp_path, "sleep 300")
+    os.kill(command._process.pid, signal.SIGKILL)
+    command._process.wait()
+    os.close(command._lock)
+    assert lock_is_held(files.lock)
+    wait_for_leftover(files, lambda: True)
+    assert not runs(child)
