@@ -6,7 +6,6 @@ worker gives up root's rights.
 
 import codecs
 import html
-import ssl
 import stat
 import time
 from collections.abc import Iterator
@@ -21,6 +20,8 @@ from kvmwizard.fetch.refused import AnswerRefused
 from kvmwizard.words import Words, say
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
 
 NOT_MODIFIED = 304
@@ -96,20 +97,27 @@ def get_bytes(url: str, largest: int = LARGEST_TEXT_BYTES, patience: Patience = 
 
 
 @cache
-def prepare() -> ssl.SSLContext:
+def prepare() -> "ssl.SSLContext":
     """Import what is needed, and read the certificates that servers are recognised by.
 
     Those that come with the HTTP library and those of this machine, to which an
-    organisation adds its own. Python imports its encodings when they are first asked
-    for, which must not be once the interpreter's folder may be out of reach.
+    organisation adds its own.
     """
     import httpx  # noqa: PLC0415  -- 160 ms and 15 MB, only where something is fetched
 
-    for encoding in ("ascii", "idna", "latin-1"):
-        codecs.lookup(encoding)
+    prepare_encodings()
     context = httpx.create_ssl_context()
     context.load_default_certs()
     return context
+
+
+def prepare_encodings() -> None:
+    """Import what Python else imports when it is first asked for.
+
+    Whoever has given up root's rights may not reach the interpreter's own folder any more.
+    """
+    for encoding in ("ascii", "idna", "latin-1"):
+        codecs.lookup(encoding)
 
 
 @contextmanager

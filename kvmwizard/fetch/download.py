@@ -38,7 +38,8 @@ class Download:
 
     def run(self) -> None:
         """Get the file, verify it, and say so in its stamp. Raises FetchRefused, OSError."""
-        self._wish.path.parent.mkdir(mode=PRIVATE_MODE, parents=True, exist_ok=True)
+        for folder in (self._wish.path.parent, self._wish.stamp.parent):
+            folder.mkdir(mode=PRIVATE_MODE, parents=True, exist_ok=True)
         self._progress.tell(say("Asking for the signatures of {name}", name=self._name))
         few = replace(self._patience, tries=min(TRIES_FOR_PROOFS, self._patience.tries))
         gathered = gather(self._name, self._wish.proofs, few)

@@ -36,6 +36,7 @@ def put_in_place(made: Path, tree: Path, stamp: Path, identity: str, about: dict
     """Give a whole tree its name, in place of what was there, and write its stamp. Raises OSError."""
     flush(made)
     # No stamp may vouch for a tree that is being taken away.
+    stamp.parent.mkdir(mode=PRIVATE_MODE, parents=True, exist_ok=True)
     stamp.unlink(missing_ok=True)
     remove_tree(tree)
     made.rename(tree)

@@ -1,8 +1,9 @@
 """The worker process that gets sources: downloads, unpacks, fetches tags."""
 
+import json
 from collections.abc import Sequence
 
-from kvmwizard.fetch.client import prepare
+from kvmwizard.fetch.client import prepare, prepare_encodings
 from kvmwizard.fetch.download import download_source
 from kvmwizard.fetch.git import fetch_tag
 from kvmwizard.fetch.refused import FetchRefused
@@ -19,11 +20,12 @@ WORK: dict[str, Work] = {
 
 def main(argv: Sequence[str]) -> int:
     """Do the action that the arguments name; see `kvmwizard.job`."""
-    return run_job(argv, {kind: _refusing(work) for kind, work in WORK.items()}, _prepare)
+    downloads = json.loads(argv[-1])["kind"] == "download-source"
+    work = {kind: _refusing(work) for kind, work in WORK.items()}
+    return run_job(argv, work, _prepare_downloads if downloads else prepare_encodings)
 
 
-def _prepare() -> None:
-    """Read what root may read and the builder may not: certificates, a library in root's own folder."""
+def _prepare_downloads() -> None:
     prepare()
 
 

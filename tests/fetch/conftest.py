@@ -21,11 +21,11 @@ def builder() -> Iterator[Bench]:
         yield made
 
 
-def make_small_tree(tree: Path) -> Path:
-    """A source tree as small as can be, of 2 MB that do not get smaller."""
+def make_small_tree(tree: Path, size: int) -> Path:
+    """A source tree of a few files, and as many bytes that do not get smaller."""
     tree.joinpath("kernel").mkdir(parents=True)
     tree.joinpath("Makefile").write_text("VERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 9\n", encoding="utf-8")
-    tree.joinpath("kernel", "data").write_bytes(os.urandom(2_000_000))
+    tree.joinpath("kernel", "data").write_bytes(os.urandom(size))
     tree.joinpath("kernel", "link").symlink_to("../Makefile")
     return tree
 
@@ -33,7 +33,7 @@ def make_small_tree(tree: Path) -> Path:
 @pytest.fixture
 def small_tree(tmp_path: Path) -> Path:
     """A source tree."""
-    return make_small_tree(tmp_path / "small")
+    return make_small_tree(tmp_path / "small", 400_000)
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +41,7 @@ def release(signing_key: SigningKey, tmp_path_factory: pytest.TempPathFactory) -
     """Linux 6.1.9 as kernel.org has it, packed and signed once for all tests."""
     folder = tmp_path_factory.mktemp("release")
     layout = Layout(folder / "www", signing_key)
-    layout.add_kernel("6.1.9", make_small_tree(folder / "tree"))
+    layout.add_kernel("6.1.9", make_small_tree(folder / "tree", 2_000_000))
     return layout.folder
 
 

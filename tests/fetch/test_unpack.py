@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from kvmwizard.fetch.archive import unpacked_bytes
+from kvmwizard.fetch.space import NoSpace, free_bytes, require_space
 from kvmwizard.fetch.sweep import TreeRefused, remove_tree, sweep
 from tests.fetch.tarballs import TOP, member, tarball
 from tests.fetch.workers import Bench
@@ -40,6 +42,16 @@ def test_other_compressors_are_known(builder: Bench, small_tree: Path, suffix: s
     done = builder.unpack(archive)
     assert done.returncode == 0, done.log
     assert builder.tree.joinpath("Makefile").is_file()
+
+
+def test_what_does_not_fit_is_not_begun(builder: Bench, small_tree: Path) -> None:
+    with small_tree.joinpath("zeros").open("wb") as file:
+        file.truncate(20_000_000)
+    for suffix in (".tar.xz", ".tar.gz"):
+        archive = builder.folder / f"linux-6.1.9{suffix}"
+        pack(small_tree, "linux-6.1.9", archive)
+        with pytest.raises(NoSpace, match="MB free at"):
+            require_space(builder.folder, unpacked_bytes(archive) + free_bytes(builder.folder) - 10_000_000)
 
 
 def refused(builder: Bench, archive: Path) -> str:

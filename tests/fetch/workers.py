@@ -108,9 +108,9 @@ class Bench:
 
 
 @contextmanager
-def bench() -> Iterator[Bench]:
-    """A folder outside of the tests' own, which is root's alone."""
-    folder = Path(tempfile.mkdtemp(prefix="kvmwizard-fetch-"))
+def bench(place: Path | None = None) -> Iterator[Bench]:
+    """A folder of the builder's: not below the tests' own, which is root's alone."""
+    folder = Path(tempfile.mkdtemp(prefix="kvmwizard-fetch-", dir=place))
     try:
         if os.geteuid() == 0:
             os.chown(folder, BUILDER, BUILDER)

@@ -34,7 +34,7 @@ def main() -> None:
         if options.kernel:
             mirror.layout.write_releases(stable=options.kernel[-1][0])
         for kind, path in options.fault:
-            mirror.fault(path, Fault(kind, after=options.after))
+            mirror.fault(path, Fault(kind, after=options.after, rate=options.rate))
         public = options.directory / "key.asc"
         public.write_bytes(key.public.read_bytes())
         said = {
@@ -61,6 +61,7 @@ def _options() -> argparse.Namespace:
         )
     parser.add_argument("--fault", type=_named_fault, action="append", default=[], metavar="KIND=PATH")
     parser.add_argument("--after", type=int, default=0, help="after how many bytes a fault shows")
+    parser.add_argument("--rate", type=int, default=100_000, help="bytes a second of the fault slow")
     return parser.parse_args()
 
 

@@ -82,7 +82,10 @@ class Layout:
         return tarball
 
     def write_releases(self, *, stable: str, longterm: Sequence[str] = (), ended: Sequence[str] = ()) -> Path:
-        """releases.json with these as its current heads; `ended` are marked as at their end of life."""
+        """releases.json with these as its current heads; `ended` are marked as at their end of life.
+
+        Where kernel.org has it, and where a mirror of its kernels may have it.
+        """
         marked = [("stable", stable, False)]
         marked += [("longterm", version, False) for version in longterm]
         marked += [("longterm" if version in longterm else "stable", version, True) for version in ended]
@@ -92,6 +95,7 @@ class Layout:
         }
         path = self.folder / "releases.json"
         path.write_text(json.dumps(content), encoding="utf-8")
+        shutil.copyfile(path, self.kernels / path.name)
         return path
 
 
