@@ -1,5 +1,7 @@
 """What a version's marks say to a person."""
 
+import datetime as dt
+
 from kvmwizard.catalog.catalogue import Mark, VersionEntry
 from kvmwizard.words import Words, say
 
@@ -20,6 +22,7 @@ def mark_words(entry: VersionEntry) -> tuple[Words, ...]:
 def _mark(mark: Mark, end_of_life: str | None) -> Words:
     if end_of_life is not None and mark == "longterm":
         return say("long-term until {date}", date=end_of_life)
-    if end_of_life is not None and mark == "end-of-life":
+    # A line can be given up before the date that was told for it, which then says nothing.
+    if end_of_life is not None and mark == "end-of-life" and end_of_life <= dt.datetime.now(dt.UTC).date().isoformat():
         return say("end of life since {date}", date=end_of_life)
     return MARK_WORDS[mark]

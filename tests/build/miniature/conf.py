@@ -8,7 +8,8 @@ from pathlib import Path
 def dependencies(path: Path) -> dict[str, list[str]]:
     """The symbols, each with what it depends on."""
     found: dict[str, list[str]] = {}
-    name, conditions, texts = "", [], [path.read_text()]
+    name, texts = "", [path.read_text()]
+    conditions: list[str] = []
     for source in re.findall(r'^source "(.+)"', texts[0], re.MULTILINE):
         texts.insert(0, (path.parent / source).read_text())
     for line in "\n".join(texts).splitlines():
@@ -33,9 +34,9 @@ def main() -> None:
         names = [line.split()[0].upper() for line in Path(loaded[0]).read_text().splitlines()]
         values = {name: value for name, value in values.items() if value != "m" or name in names}
     needed = dependencies(Path(kconfig))
-    dropped = True
-    while dropped:
-        dropped = [name for name in values if name not in needed or not values.keys() >= set(needed[name])]
+    while dropped := [
+        name for name in values if name not in needed or not values.keys() >= set(needed[name])
+    ]:
         for name in dropped:
             del values[name]
     Path(config).write_text("".join(f"CONFIG_{name}={value}\n" for name, value in values.items()))
