@@ -23,6 +23,7 @@ def _mark(mark: Mark, end_of_life: str | None) -> Words:
     if end_of_life is not None and mark == "longterm":
         return say("long-term until {date}", date=end_of_life)
     # A line can be given up before the date that was told for it, which then says nothing.
-    if end_of_life is not None and mark == "end-of-life" and end_of_life <= dt.datetime.now(dt.UTC).date().isoformat():
+    today = dt.datetime.now(dt.UTC).date().isoformat()
+    if end_of_life is not None and mark == "end-of-life" and end_of_life <= today:
         return say("end of life since {date}", date=end_of_life)
     return MARK_WORDS[mark]
