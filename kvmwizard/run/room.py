@@ -19,7 +19,10 @@ MEGABYTE = 1024 * 1024
 
 
 def why_no_room(action: InstallTree) -> Words | None:
-    """Where room is missing, with numbers; None where there is enough. Raises OSError, ValueError."""
+    """Where room is missing, with numbers; None where there is enough.
+
+    Raises OSError, and ValueError or TypeError for what is no payload.
+    """
     wanted: dict[int, tuple[Path, int]] = {}
     for path, size in _wanted(action):
         place = path

@@ -76,8 +76,8 @@ class StepWork:
         """End the work as far as that does no harm; `do` and `watch` then return. For another thread.
 
         What the package manager has begun to install or remove is not cut off:
-        packages half unpacked are worse than a minute of waiting. While it
-        waits for its lock or downloads, it is ended.
+        packages half unpacked are worse than a minute of waiting. Waiting for
+        its lock and downloading are.
         """
         self._stop.set()
         if self.step.root:
@@ -98,7 +98,7 @@ class StepWork:
                     return Outcome(None, "room", "", None, words)
             with self._connect() as client:
                 return client.do(self.step.id, self._attempt.number, files, handed)
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             return Outcome(None, "payload", str(error), None)
         except HelperRefused as refused:
             return Outcome(None, refused.code, refused.detail, None)

@@ -62,3 +62,10 @@ def test_a_package_is_made_before_it_is_installed(
 
 def test_the_real_file_systems_are_asked(action: InstallTree) -> None:
     assert room.why_no_room(action) is None
+
+
+@pytest.mark.parametrize("head", [b"", b"{", b"null", b"[1]", b'[["a", 1, "b", ""]]'])
+def test_what_is_no_payload_is_an_error(action: InstallTree, head: bytes) -> None:
+    Path(action.payload).write_bytes(head)
+    with pytest.raises((ValueError, TypeError)):
+        room.why_no_room(action)
