@@ -1,11 +1,13 @@
 """Tags from a git daemon: verified before they are checked out, and the next one brings only what differs."""
 
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kvmwizard.fetch.repository import GitFailed, git, make_repository
 from kvmwizard.fetch.signature import Outcome
 from kvmwizard.fetch.submodules import is_inside, listed_submodules, submodule_urls, wrapped
 from kvmwizard.fetch.tag import check_tag, parse_tag
@@ -187,6 +189,15 @@ def _add(repository: Path, tag: str, tree: Path, gitlinks: dict[str, str] | None
 def _commit(repository: Path, tag: str) -> str:
     command = ["/usr/bin/git", f"--git-dir={repository}", "rev-parse", f"{tag}^{{commit}}"]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_a_server_that_says_nothing_is_given_up(tmp_path: Path) -> None:
+    repository = tmp_path / "linux.git"
+    with socket.create_server(("127.0.0.1", 0)) as silent, git(stall_seconds=1) as running:
+        make_repository(running, repository)
+        url = f"git://127.0.0.1:{silent.getsockname()[1]}/linux.git"
+        with pytest.raises(GitFailed, match="git got nothing for 1 seconds"):
+            running.watch(repository, "fetch", "--progress", "--", url, tell=lambda *_: None)
 
 
 def test_a_repository_beside_is_asked_first() -> None:
