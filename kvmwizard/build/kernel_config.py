@@ -36,6 +36,9 @@ build, so that no two builds were equal; an empty name means none. Without a key
 modules are not signed, and must not be required to be.
 """
 
+DEFAULT_SIGNING = {"MODULE_SIG_KEY": '"certs/signing_key.pem"', "MODULE_SIG_ALL": "y"}
+"""What a configuration with signatures comes to where it does not say (certs/Kconfig)."""
+
 
 def configure(job: Job) -> None:
     """Carry out a ConfigureKernel. Raises Refusal, OSError."""
@@ -152,11 +155,9 @@ def _merge(make: KernelMake, action: ConfigureKernel) -> list[str]:
     """Merge by the kernel's own script; which of the distribution's settings were cleared."""
     config, base = make.build / ".config", make.build / BASE_NAME
     before = config_values(config)
-    cleared = {
-        name: value
-        for name, value in DISTRIBUTION_KEYS.items()
-        if before.get(name, value) != value and (value != "n" or name in before)
-    }
+    if before.get("MODULE_SIG") == "y":
+        before = {**DEFAULT_SIGNING, **before}
+    cleared = {name: value for name, value in DISTRIBUTION_KEYS.items() if before.get(name, value) != value}
     if cleared:
         _note(
             say(

@@ -97,6 +97,15 @@ def test_a_distributions_keys_are_cleared_and_it_is_said(kernel: KernelFolder, t
     assert "Cleared, since they name keys that only the distribution has" in ended.log
 
 
+def test_a_key_that_would_be_made_for_this_build_alone_is_cleared_too(kernel: KernelFolder) -> None:
+    base = kernel.path / "base"
+    base.write_text("CONFIG_64BIT=y\nCONFIG_MODULES=y\nCONFIG_MODULE_SIG=y\n")
+    ended = run_worker(kernel.configure("file", base), kernel.path)
+    assert ended.stamp is not None
+    assert ended.stamp.about["cleared"] == ["MODULE_SIG_KEY", "MODULE_SIG_ALL"]
+    assert {"CONFIG_MODULE_SIG=y", 'CONFIG_MODULE_SIG_KEY=""'} <= set(configured(kernel))
+
+
 def test_a_missing_symbol_is_named_with_what_blocked_it(kernel: KernelFolder) -> None:
     symbols = {**KVM_SYMBOLS, "KVM_AMD": "m", "BRIDGE": "m", "NO_SUCH": "y"}
     ended = run_worker(kernel.configure(symbols=symbols), kernel.path)
