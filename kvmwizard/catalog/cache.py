@@ -64,9 +64,7 @@ class ListCache:
             "schema_version": SCHEMA_VERSION,
             "address": address,
             "etag": _usable_etag(etag),
-            "listed": [
-                (version.version, version.released, version.moniker, version.ended) for version in listed
-            ],
+            "listed": listed,
             "directories": directories,
         }
         content = json.dumps(document).encode("ascii")

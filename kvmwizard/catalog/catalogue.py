@@ -1,7 +1,7 @@
 """What a listing of versions holds."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from kvmwizard.catalog.sources import Project
 from kvmwizard.words import Words
@@ -10,9 +10,8 @@ Mark = Literal["newest", "longterm", "end-of-life", "book"]
 Origin = Literal["live", "cache", "shipped"]
 
 
-@dataclass(frozen=True)
-class VersionEntry:
-    """One version that can be chosen."""
+class VersionEntry(NamedTuple):
+    """One version that can be chosen; a tuple for the same reason as `Listed`."""
 
     version: str
     """Without a leading v."""

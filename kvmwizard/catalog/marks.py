@@ -37,35 +37,55 @@ def marked(project: Project, listed: Iterable[Listed], today: str) -> tuple[Vers
     told = _merged(listed)
     versions = [version for version in map(parse_version, told) if version is not None]
     versions.sort(key=attrgetter("order"), reverse=True)
-    lines = {version.text: version.line for version in versions}
+    lined = [(version, version.line) for version in versions]
     newest_of_lines: dict[str, Version] = {}
-    for version in versions:
-        if version.candidate is None:
-            newest_of_lines.setdefault(lines[version.text], version)
+    for version, line in lined:
+        if version.candidate is None and line not in newest_of_lines:
+            newest_of_lines[line] = version
     standings = _standings(newest_of_lines, told, today) if project == "linux" else {}
-    newest = next(iter(newest_of_lines.values()), None)
-    book = parse_version(shipped_table(project).book)
+    special = _special_marks(project, versions, newest_of_lines, standings)
     entries = []
-    for version in versions:
-        standing = standings.get(lines[version.text], UNKNOWN)
-        marks: tuple[Mark, ...] = ("end-of-life",) if standing.ended else ()
-        if standing.longterm and newest_of_lines.get(lines[version.text]) is version:
-            marks = ("longterm", *marks)
-        if version is newest:
-            marks = ("newest", *marks)
-        if version == book:
-            marks = (*marks, "book")
+    for version, line in lined:
+        standing = standings.get(line, UNKNOWN)
+        marks = special.get(version.text)
         entries.append(
             VersionEntry(
-                version=version.text,
-                tag=f"v{version.text}",
-                released=told[version.text].released,
-                marks=marks,
-                candidate=version.candidate is not None,
-                end_of_life=standing.end_of_life,
+                version.text,
+                f"v{version.text}",
+                told[version.text].released,
+                marks if marks is not None else _end_mark(standing),
+                version.candidate is not None,
+                standing.end_of_life,
             )
         )
     return tuple(entries)
+
+
+def _special_marks(
+    project: Project,
+    versions: Iterable[Version],
+    newest_of_lines: Mapping[str, Version],
+    standings: Mapping[str, _Standing],
+) -> dict[str, tuple[Mark, ...]]:
+    """All marks of the few versions that have more of them than the rest of their line."""
+    special: dict[str, tuple[Mark, ...]] = {}
+    newest = next(iter(newest_of_lines.values()), None)
+    for line, version in newest_of_lines.items():
+        standing = standings.get(line, UNKNOWN)
+        if version is newest or standing.longterm:
+            newest_mark: tuple[Mark, ...] = ("newest",) if version is newest else ()
+            longterm: tuple[Mark, ...] = ("longterm",) if standing.longterm else ()
+            special[version.text] = (*newest_mark, *longterm, *_end_mark(standing))
+    book = parse_version(shipped_table(project).book)
+    for version in versions:
+        if book is not None and version.order == book.order:
+            others = special.get(version.text, _end_mark(standings.get(version.line, UNKNOWN)))
+            special[version.text] = (*others, "book")
+    return special
+
+
+def _end_mark(standing: _Standing) -> tuple[Mark, ...]:
+    return ("end-of-life",) if standing.ended else ()
 
 
 def _merged(listed: Iterable[Listed]) -> dict[str, Listed]:

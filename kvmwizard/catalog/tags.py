@@ -14,9 +14,8 @@ from kvmwizard.words import say
 LARGEST_ANSWER_BYTES = 64 * 1024 * 1024
 """Linux's stable repository answers with some 300 KB."""
 
-TAG_LINE = re.compile(
-    rb"^[0-9a-f]{40,64}\trefs/tags/v([0-9]{1,4}(?:\.[0-9]{1,4}){1,3}(?:-rc[0-9]{1,3})?)$", re.MULTILINE
-)
+TAG = re.compile(r"\trefs/tags/v([0-9]{1,4}(?:\.[0-9]{1,4}){1,3}(?:-rc[0-9]{1,3})?)$", re.MULTILINE)
+"""Behind the hash of each line; without a hash to begin with, it is searched for at once."""
 PROTOCOLS = "file:git:http:https:ssh"
 LAST_LINES_BYTES = 300
 """Of git's complaint, that are shown."""
@@ -83,7 +82,7 @@ class TagsQuestion:
 
 def tags_in(answer: bytes) -> list[Listed]:
     """The versions among the tags of an answer of ls-remote."""
-    return [Listed(name.decode("ascii")) for name in TAG_LINE.findall(answer[:LARGEST_ANSWER_BYTES])]
+    return [Listed(name) for name in TAG.findall(answer[:LARGEST_ANSWER_BYTES].decode("ascii", "replace"))]
 
 
 def _environment() -> dict[str, str]:
