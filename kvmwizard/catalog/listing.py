@@ -5,6 +5,7 @@ words of its page; the page is asked where a mirror has no such file. Nothing th
 listed is believed but that it can be tried: what is downloaded is verified then.
 """
 
+import contextlib
 import datetime as dt
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -244,7 +245,9 @@ def _prepare(sources: Sources) -> None:
     from kvmwizard.fetch.client import prepare  # noqa: PLC0415  -- tags are listed without it, and sooner
 
     if any(base.startswith("http") for base in sources.bases):
-        prepare()
+        # Where that is refused, so is each question, and the list is taken from elsewhere.
+        with contextlib.suppress(Refusal):
+            prepare()
 
 
 def _catalogue(project: Project, parts: Mapping[str, Part], cache: ListCache) -> Catalogue:

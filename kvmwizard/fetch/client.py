@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-from kvmwizard.fetch.refused import AnswerRefused
+from kvmwizard.fetch.refused import AnswerRefused, FetchRefused
 from kvmwizard.words import Words, say
 
 if TYPE_CHECKING:
@@ -101,13 +101,22 @@ def prepare() -> "ssl.SSLContext":
     """Import what is needed, and read the certificates that servers are recognised by.
 
     Those that come with the HTTP library and those of this machine, to which an
-    organisation adds its own.
+    organisation adds its own. Raises FetchRefused.
     """
     import httpx  # noqa: PLC0415  -- 160 ms and 15 MB, only where something is fetched
 
     prepare_encodings()
-    context = httpx.create_ssl_context()
-    context.load_default_certs()
+    try:
+        context = httpx.create_ssl_context()
+        context.load_default_certs()
+    except OSError as error:
+        raise FetchRefused(
+            say(
+                "The certificates that servers are recognised by cannot be read: {error}. Mend what "
+                "SSL_CERT_FILE and SSL_CERT_DIR name, or unset them.",
+                error=error.strerror or str(error),
+            )
+        ) from error
     return context
 
 
@@ -122,28 +131,63 @@ def prepare_encodings() -> None:
 
 @contextmanager
 def http_client(patience: Patience) -> Iterator["httpx.Client"]:
-    """A client that follows redirects, uses the proxies that the person set, and never waits for ever."""
+    """A client that follows redirects, uses the proxies that the person set, and never waits for ever.
+
+    Raises FetchRefused where those proxies or the certificates cannot be used.
+    """
+    with _client(prepare(), patience) as client:
+        yield client
+
+
+def _client(certificates: "ssl.SSLContext", patience: Patience) -> "httpx.Client":
     import httpx  # noqa: PLC0415  -- see `prepare`
 
     timeout = httpx.Timeout(patience.stall_seconds, connect=patience.connect_seconds)
     # Compressed answers would have other lengths and ranges than the file.
     headers = {"Accept-Encoding": "identity", "User-Agent": "kvmwizard"}
-    with httpx.Client(
-        verify=prepare(), timeout=timeout, follow_redirects=True, max_redirects=REDIRECTS, headers=headers
-    ) as client:
-        yield client
+    try:
+        return httpx.Client(
+            verify=certificates,
+            timeout=timeout,
+            follow_redirects=True,
+            max_redirects=REDIRECTS,
+            headers=headers,
+        )
+    except ImportError as error:
+        raise FetchRefused(
+            say(
+                "The environment names a SOCKS proxy, and kvmwizard uses HTTP proxies alone. Name one of "
+                "those in https_proxy and http_proxy, and unset all_proxy."
+            )
+        ) from error
+    except (ValueError, httpx.InvalidURL) as error:
+        raise FetchRefused(
+            say(
+                "The environment names a proxy that cannot be used: {error}. Mend https_proxy, http_proxy "
+                "and all_proxy, as http://proxy.example:3128, or unset them.",
+                error=str(error),
+            )
+        ) from error
 
 
 def local_path(url: str) -> Path | None:
     """The path that a file: address names; None for other addresses."""
-    parts = urlsplit(url)
+    parts = split_address(url)
     return Path(unquote(parts.path)) if parts.scheme == "file" else None
+
+
+def split_address(url: str) -> SplitResult:
+    """The parts of an address; what is none has a path alone."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return SplitResult("", "", url, "", "")
 
 
 def host_of(url: str) -> str:
     """Whom people know the address by: its host, or the path of a file."""
     path = local_path(url)
-    return str(path) if path is not None else (urlsplit(url).hostname or url)
+    return str(path) if path is not None else (split_address(url).hostname or url)
 
 
 def _get(
@@ -180,7 +224,7 @@ def _get_once(
                 content += piece
                 if len(content) > largest:
                     raise AnswerRefused(too_large_words(url, largest), status)
-    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, OSError) as error:
         raise trouble_refused(url, error, patience) from error
     return bytes(content), status, tag, final
 
@@ -248,7 +292,7 @@ def trouble_refused(url: str, error: Exception, patience: Patience) -> AnswerRef
     """The refusal for an answer that did not come, or not whole."""
     import httpx  # noqa: PLC0415  -- see `prepare`
 
-    lasting = httpx.TooManyRedirects | httpx.UnsupportedProtocol | httpx.InvalidURL
+    lasting = httpx.TooManyRedirects | httpx.UnsupportedProtocol | httpx.InvalidURL | UnicodeError
     return AnswerRefused(_trouble_words(url, error, patience), passing=not isinstance(error, lasting))
 
 
@@ -262,7 +306,8 @@ def _trouble_words(url: str, error: Exception, patience: Patience) -> Words:
             host=host,
             url=url,
         )
-    if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
+    # UnicodeError: a host whose name no name server could know.
+    if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL | UnicodeError):
         return say(
             "{url} is no address of a file on a web server. Give one that begins with https:// or file:///.",
             url=url,

@@ -9,8 +9,8 @@ import posixpath
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
 
+from kvmwizard.fetch.client import split_address
 from kvmwizard.fetch.refused import FetchRefused
 from kvmwizard.words import say
 
@@ -112,5 +112,5 @@ def _joined(base: str, relative: str) -> str:
 
 
 def _name_of(url: str) -> str:
-    name = posixpath.basename(urlsplit(url).path.rstrip("/"))
+    name = posixpath.basename(split_address(url).path.rstrip("/"))
     return name if name.endswith(".git") else f"{name}.git"

@@ -117,7 +117,7 @@ class Transfer:
             # It had its time; another mirror is better than the same one again.
             refused = trouble_refused(url, error, self.patience)
             raise AnswerRefused(refused.words) from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
             raise trouble_refused(url, error, self.patience) from error
 
     def _range(self, url: str) -> dict[str, str]:
@@ -160,11 +160,11 @@ class Transfer:
     def _continue(self, answer: "httpx.Response", url: str) -> None:
         said = answer.headers.get("Content-Range", "")
         first, _, total = said.removeprefix("bytes ").partition("/")
-        expected = str(self.part.origin.length) if self.part.origin is not None else ""
-        if first.partition("-")[0] != str(self.part.size) or total != expected:
+        length = self.part.origin.length if self.part.origin is not None else None
+        if length is None or (first.partition("-")[0], total) != (str(self.part.size), str(length)):
             self.part.empty()
             raise AnswerRefused(_range_words(url), PARTIAL, passing=True)
-        require_space(self.part.path.parent, int(total) - self.part.size)
+        require_space(self.part.path.parent, length - self.part.size)
         self.part.resumed = True
 
     def _judge_beginning(self, piece: bytes, url: str) -> None:

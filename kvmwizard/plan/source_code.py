@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import urlsplit
 
 from kvmwizard.answers import (
     GitKernel,
@@ -27,6 +26,7 @@ from kvmwizard.catalog.sources import (
     tarball_urls,
 )
 from kvmwizard.catalog.version import Version
+from kvmwizard.fetch.client import split_address
 from kvmwizard.plan.build_model import (
     BuilderAction,
     DetachedSignature,
@@ -314,4 +314,4 @@ def _commit_note(tag: str, urls: tuple[str, ...], commit: str) -> Words:
 
 def _servers(urls: tuple[str, ...]) -> str:
     """Their names; the whole address of what is no server."""
-    return ", ".join(urlsplit(url).netloc or url for url in urls)
+    return ", ".join(split_address(url).netloc or url for url in urls)

@@ -100,6 +100,24 @@ def test_offline_the_kept_list_is_shown_and_told(tmp_path: Path, stocked: Mirror
     assert "of the list that comes with this program" in nothing_kept.stdout
 
 
+@pytest.mark.parametrize(
+    ("variables", "options", "said"),
+    [
+        ({"ALL_PROXY": "socks5://127.0.0.1:1080"}, (), "names a SOCKS proxy"),
+        ({"SSL_CERT_FILE": "/nowhere/certificates.pem"}, (), "SSL_CERT_FILE"),
+        ({}, ("--kernel-mirror", "http://[::1"), "is no address of a file on a web server"),
+    ],
+    ids=["proxy", "certificates", "address"],
+)
+def test_what_keeps_servers_from_being_asked_is_said_beside_the_shipped_list(
+    tmp_path: Path, variables: dict[str, str], options: tuple[str, ...], said: str
+) -> None:
+    listed = kvmwizard(tmp_path, "versions", "kernel", *options, env=variables)
+    assert listed.returncode == 0
+    assert said in listed.stderr
+    assert "of the list that comes with this program" in listed.stdout
+
+
 def test_all_tags_are_listed(tmp_path: Path, mirror: Mirror) -> None:
     tree = tmp_path / "tree"
     tree.mkdir()

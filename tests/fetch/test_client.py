@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from kvmwizard.fetch.client import NOT_MODIFIED, OK, Patience, get_bytes, get_text
-from kvmwizard.fetch.refused import AnswerRefused
+from kvmwizard.fetch.client import NOT_MODIFIED, OK, Patience, get_bytes, get_text, prepare
+from kvmwizard.fetch.refused import AnswerRefused, FetchRefused
 from tests.mirror.faults import Fault
 from tests.mirror.mirror import Mirror
 
@@ -84,8 +84,30 @@ def test_no_answer_is_larger_than_agreed(mirror: Mirror, tmp_path: Path, largest
         ("ftp://127.0.0.1/", "is no address of a file on a web server"),
         ("http://", "is no address of a file on a web server"),
         ("-o/tmp/x", "is no address of a file on a web server"),
+        ("http://[::1", "is no address of a file on a web server"),
+        ("http://two..dots/", "is no address of a file on a web server"),
+        ("http://xn--/", "is no address of a file on a web server"),
     ],
 )
 def test_what_cannot_be_asked_is_said(url: str, said: str) -> None:
     with pytest.raises(AnswerRefused, match=said):
         get_text(url, patience=SHORT)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:1080", "names a SOCKS proxy"),
+        ("HTTP_PROXY", "gopher://127.0.0.1:70", "a proxy that cannot be used: .*gopher"),
+        ("HTTP_PROXY", "http://[::1", "a proxy that cannot be used"),
+        ("SSL_CERT_FILE", "/nowhere/certificates.pem", "certificates .* cannot be read: No such file"),
+    ],
+)
+def test_settings_of_the_session_that_cannot_be_used_are_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    prepare.cache_clear()
+    monkeypatch.setenv(name, value)
+    with pytest.raises(FetchRefused, match=said):
+        get_text("http://127.0.0.1:9/", patience=SHORT)
+    prepare.cache_clear()
