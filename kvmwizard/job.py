@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,6 +29,11 @@ TELL_SECONDS = 0.2
 
 FIXED_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 """What commands run with: nothing may depend on who runs them."""
+
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+"""What a person behind a proxy has set, in small letters or capitals (curl(1), ENVIRONMENT)."""
+
+DISK_FULL = say("The disk is full. Make room (df -h shows where it is missing), then retry.")
 
 Action = dict[str, Any]
 
@@ -124,10 +130,8 @@ def run_job(argv: Sequence[str], work: dict[str, Work], prepare: Callable[[], No
             become(user, group)
         action = json.loads(options.action)
         work[action["kind"]](Job(action, progress, log))
-    except Refusal as refused:
-        words = refused.words
-    except OSError as error:
-        words = _of_the_system(error)
+    except Exception as error:  # noqa: BLE001  -- whatever it is, the person must learn why the step ended
+        words = _why(error)
     else:
         return 0
     note(words.english)
@@ -141,10 +145,42 @@ def note(line: str) -> None:
     sys.stdout.flush()
 
 
+def _why(error: Exception) -> Words:
+    if isinstance(error, Refusal):
+        return error.words
+    if isinstance(error, OSError):
+        return _of_the_system(error)
+    if isinstance(error, subprocess.TimeoutExpired):
+        return say(
+            "{program} gave no answer for {seconds} seconds. Retry; where other programs keep the machine "
+            "busy, let them end first.",
+            program=shlex.join(map(str, error.cmd)),
+            seconds=round(error.timeout),
+        )
+    traceback.print_exception(error)
+    return say(
+        "kvmwizard met a mistake of its own in this step: {detail}. Retry; if it happens again, please "
+        "report it with the step's log.",
+        detail=repr(error),
+    )
+
+
 def _of_the_system(error: OSError) -> Words:
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return say("The disk is full. Make room (df -h shows where it is missing), then retry.")
+        return DISK_FULL
+    if error.filename is not None:
+        return say(
+            "{path} cannot be used: {error}. Let the user who builds read and write there, then retry.",
+            path=str(error.filename),
+            error=error.strerror or str(error),
+        )
     return say("The system refused: {detail}. Mend that, then retry.", detail=str(error))
+
+
+def proxy_environment() -> dict[str, str]:
+    """The proxies that the person set, for what asks servers."""
+    names = (name for proxy in PROXIES for name in (proxy, proxy.upper()))
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 def become(user: int, group: int) -> None:

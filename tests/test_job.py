@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +47,16 @@ def test_a_refusal_is_the_last_word_and_is_logged(tmp_path: Path, capsys: pytest
     ("error", "words"),
     [
         (OSError(errno.ENOSPC, "No space left on device"), "The disk is full."),
-        (PermissionError(errno.EACCES, "Permission denied", "/x"), "The system refused: {detail}."),
+        (PermissionError(errno.EACCES, "Permission denied", "/x"), "{path} cannot be used: {error}."),
+        (OSError(errno.EMFILE, "Too many open files"), "The system refused: {detail}."),
+        (subprocess.TimeoutExpired(("configure", "--help"), 120.0), "{program} gave no answer for"),
+        (KeyError("meson-info"), "kvmwizard met a mistake of its own in this step: {detail}."),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid"), "kvmwizard met a mistake of its own"),
     ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
-def test_what_the_system_refuses_is_said_in_words(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], error: OSError, words: str
+def test_whatever_goes_wrong_is_said_in_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], error: Exception, words: str
 ) -> None:
     def work(_job: Job) -> None:
         raise error
@@ -59,4 +65,6 @@ def test_what_the_system_refuses_is_said_in_words(
     assert code == REFUSED
     assert told[-1]["refused"]["template"].startswith(words)
     captured = capsys.readouterr()
-    assert "Traceback" not in captured.out + captured.err
+    assert "Traceback" not in captured.out
+    # Of mistakes of ours the log tells where they are.
+    assert ("Traceback" in captured.err) is words.startswith("kvmwizard met")

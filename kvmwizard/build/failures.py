@@ -4,6 +4,7 @@ import re
 
 from kvmwizard.catalog.known_failures import known_failure
 from kvmwizard.catalog.sources import Project
+from kvmwizard.job import DISK_FULL
 from kvmwizard.words import Words, say
 
 KILLED_COMPILER = re.compile(r"Killed signal terminated program \w+|signal: 9, SIGKILL")
@@ -35,7 +36,7 @@ def build_failure(project: Project, version: str, text: str, jobs: int) -> Words
     if KILLED_COMPILER.search(text) or KILLED_PROGRAM.search(text):
         return _out_of_memory(jobs)
     if NO_SPACE.search(text):
-        return say("The disk is full. Make room (df -h shows where it is missing), then retry.")
+        return DISK_FULL
     known = known_failure(project, version, text)
     if known is not None:
         return known

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kvmwizard.build.log import AttemptLog
-from kvmwizard.build.qemu_tools import proxy_environment
-from kvmwizard.job import FIXED_ENVIRONMENT, Job, Work, main_exit, run_job
+from kvmwizard.job import FIXED_ENVIRONMENT, Job, Work, main_exit, proxy_environment, run_job
 from kvmwizard.packages.apt import APT_GET
 from kvmwizard.plan.build_model import UnpackPackages
 from kvmwizard.product import write_stamp

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kvmwizard.build.failures import build_failure
 from kvmwizard.build.qemu_options import chosen_flags, known_options
-from kvmwizard.build.qemu_tools import QemuTools, proxy_environment
+from kvmwizard.build.qemu_tools import QemuTools
 from kvmwizard.build.qemu_tree import (
     CONFIGURED,
     BuildRefused,
@@ -16,7 +16,7 @@ from kvmwizard.build.qemu_tree import (
     refuse_odd_paths,
 )
 from kvmwizard.catalog.qemu_flags import DISTRIBUTION_FIRMWARE
-from kvmwizard.job import Job, note
+from kvmwizard.job import Job, note, proxy_environment
 from kvmwizard.plan.build_model import ConfigureQemu
 from kvmwizard.product import write_stamp
 from kvmwizard.resources import asset_path

@@ -1,6 +1,5 @@
 """How QEMU's configure, make and ninja are called: with one environment for every step."""
 
-import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -13,8 +12,6 @@ from kvmwizard.build.qemu_tree import BuildRefused, version_of
 from kvmwizard.job import FIXED_ENVIRONMENT, Job
 
 ANSWER_SECONDS = 120
-PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
-"""As curl(1) knows them, in small letters or capitals."""
 
 
 def build_environment(build: Path) -> dict[str, str]:
@@ -30,12 +27,6 @@ def build_environment(build: Path) -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         "SOURCE_DATE_EPOCH": "315532800",
     }
-
-
-def proxy_environment() -> dict[str, str]:
-    """The proxies that the person set, for a tree that fetches parts of itself."""
-    names = (name for proxy in PROXIES for name in (proxy, proxy.upper()))
-    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 class ToolKilled(BuildRefused):

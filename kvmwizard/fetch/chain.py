@@ -8,7 +8,6 @@ import os
 import shlex
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from kvmwizard.fetch.refused import FetchRefused
-from kvmwizard.job import FIXED_ENVIRONMENT
+from kvmwizard.job import FIXED_ENVIRONMENT, note
 from kvmwizard.words import say
 
 LOOK_SECONDS = 0.1
@@ -24,12 +23,6 @@ LARGEST_OUTPUT_BYTES = 1024 * 1024
 
 Tell = Callable[[int], None]
 """Told how many bytes of its input the first command has read."""
-
-
-def note(line: str) -> None:
-    """Write a line to the step's log, before what is started next writes there."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 @dataclass(frozen=True)

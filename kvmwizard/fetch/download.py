@@ -6,13 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from kvmwizard.fetch.archive import is_whole
-from kvmwizard.fetch.chain import note
 from kvmwizard.fetch.client import PATIENT, Patience, host_of
 from kvmwizard.fetch.partial_file import BLOCK_BYTES, PartialFile
 from kvmwizard.fetch.proofs import Evidence, Gathered, ProofRefused, gather, hold_against, refuse_unproven
 from kvmwizard.fetch.transfer import Transfer
 from kvmwizard.fetch.wishes import DownloadWish, download_wish
-from kvmwizard.job import Job, Progress
+from kvmwizard.job import Job, Progress, note
 from kvmwizard.paths import PRIVATE_MODE, sync_directory
 from kvmwizard.product import write_stamp
 from kvmwizard.words import Words, say

@@ -7,7 +7,7 @@ before its signature was found good, or the person agreed to do without.
 from dataclasses import dataclass
 from pathlib import Path
 
-from kvmwizard.fetch.chain import note, run_chain
+from kvmwizard.fetch.chain import run_chain
 from kvmwizard.fetch.client import host_of
 from kvmwizard.fetch.refused import FetchRefused
 from kvmwizard.fetch.repository import STALL_SECONDS, Git, GitFailed, git, make_repository
@@ -26,7 +26,7 @@ from kvmwizard.fetch.tag import check_tag, parse_tag
 from kvmwizard.fetch.unfinished import flushing, put_in_place, unfinished_folder
 from kvmwizard.fetch.unpack import TOP, apply_patches, extract_argv, only_folder, refuse_root
 from kvmwizard.fetch.wishes import TagWish, tag_wish
-from kvmwizard.job import Job, Progress
+from kvmwizard.job import Job, Progress, note
 from kvmwizard.words import Words, say
 
 TREE_BYTES = 1_600_000_000

@@ -4,7 +4,6 @@ Each proof that can be had must hold, and one must be had. One that cannot be ha
 has it, no pinned key made it) proves nothing either way; one that is false ends the work.
 """
 
-import hmac
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -13,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from kvmwizard.fetch.archive import decompress_argv
-from kvmwizard.fetch.chain import Tell, note
+from kvmwizard.fetch.chain import Tell
 from kvmwizard.fetch.client import PATIENT, Patience, get_bytes, host_of
 from kvmwizard.fetch.refused import AnswerRefused, FetchRefused
 from kvmwizard.fetch.signature import Checked, Outcome, check_file, check_stream, check_text
 from kvmwizard.fetch.wishes import DetachedSignature, ListedChecksum, Proof, PublishedChecksum
+from kvmwizard.job import note
 from kvmwizard.words import Words, say
 
 LARGEST_SIGNATURE_BYTES = 1024 * 1024
@@ -205,7 +205,7 @@ def hold_against(
         OSError: the system's.
     """
     for expected in gathered.sums:
-        if not hmac.compare_digest(expected.sha256, sha256):
+        if expected.sha256 != sha256:
             raise ProofRefused(_wrong_sum(gathered.name, url, expected, sha256))
     held = [expected.evidence for expected in gathered.sums]
     for signature in gathered.signatures:

@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from kvmwizard.fetch.chain import note
 from kvmwizard.fetch.refused import FetchRefused
-from kvmwizard.job import FIXED_ENVIRONMENT
+from kvmwizard.job import FIXED_ENVIRONMENT, note, proxy_environment
 from kvmwizard.words import say
 
 PROTOCOLS = "https:http:git:ssh:file"
@@ -115,7 +114,7 @@ def git(stall_seconds: float = STALL_SECONDS) -> Iterator[Git]:
         Path(name, ".gitconfig").write_bytes(_SETTINGS)
         environment = {
             **FIXED_ENVIRONMENT,
-            **{name: value for name, value in os.environ.items() if name.lower() in _PROXIES},
+            **proxy_environment(),
             # Only git looks there; ssh takes the home of the account.
             "HOME": name,
             "GIT_CONFIG_NOSYSTEM": "1",
@@ -127,8 +126,6 @@ def git(stall_seconds: float = STALL_SECONDS) -> Iterator[Git]:
         }
         yield Git(environment, stall_seconds)
 
-
-_PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy", "no_proxy"})
 
 _SETTINGS = b"""\
 [safe]

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kvmwizard.fetch.archive import BEGINNING_BYTES, begins_as_named
-from kvmwizard.fetch.chain import note
 from kvmwizard.fetch.client import (
     OK,
     PARTIAL,
@@ -28,6 +27,7 @@ from kvmwizard.fetch.client import (
 from kvmwizard.fetch.partial_file import BLOCK_BYTES, Origin, PartialFile
 from kvmwizard.fetch.refused import AnswerRefused
 from kvmwizard.fetch.space import require_space
+from kvmwizard.job import note
 from kvmwizard.words import Words, say
 
 if TYPE_CHECKING:

@@ -50,6 +50,9 @@ def make_build_folder(folder: Path, builder: str | None) -> None:
         status = folder.lstat()
     except OSError as error:
         raise RunRefused(_cannot_make(folder, error.strerror or str(error))) from error
+    except subprocess.TimeoutExpired as error:
+        silence = say("the file system did not answer for {seconds} seconds", seconds=round(error.timeout))
+        raise RunRefused(_cannot_make(folder, silence)) from error
     private = stat.S_ISDIR(status.st_mode) and not status.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
     if not private or status.st_uid != user:
         raise RunRefused(
@@ -105,7 +108,7 @@ def _make_as(folder: Path, user: int, group: int) -> None:
         raise RunRefused(_cannot_make(folder, said.rpartition(": ")[2] or said))
 
 
-def _cannot_make(folder: Path, error: str) -> Words:
+def _cannot_make(folder: Path, error: str | Words) -> Words:
     return say(
         "The build folder {folder} cannot be made: {error}. Mend that, or choose another build folder.",
         folder=str(folder),

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from kvmwizard.job import DISK_FULL
 from kvmwizard.plan.model import RunGuestAs, Step
 from kvmwizard.run.root_client import Outcome
 from kvmwizard.words import Words, say
@@ -18,7 +19,7 @@ OUTDATED_LISTS = re.compile(
 CAUSES: tuple[tuple[re.Pattern[str], Words], ...] = (
     (
         re.compile(r"No space left on device|have enough free space"),
-        say("The disk is full. Make room (df -h shows where it is missing), then retry."),
+        DISK_FULL,
     ),
     (
         re.compile(r"Read-only file system"),

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from kvmwizard.job import proxy_environment
 from kvmwizard.plan.build_model import BuilderAction
 from kvmwizard.run.build_folder import builder_ids
 from kvmwizard.run.log import tail
@@ -29,9 +30,6 @@ MODULES = {
 }
 """The module whose `main` does the action, by the action's kind."""
 
-PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
-"""What a person behind a proxy has set, in small letters or capitals (curl(1), ENVIRONMENT)."""
-
 _WORDS: TypeAdapter[Words] = TypeAdapter(Words)
 
 
@@ -47,10 +45,8 @@ def worker_argv(action: BuilderAction, builder: str | None, progress: Path, log:
 
 def worker_environment() -> dict[str, str]:
     """Where the worker finds this program, and the proxies that the person set."""
-    proxies = {
-        name: os.environ[name] for proxy in PROXIES for name in (proxy, proxy.upper()) if name in os.environ
-    }
-    return {**proxies, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), "PYTHONDONTWRITEBYTECODE": "1"}
+    ours = str(Path(__file__).resolve().parents[2])
+    return {**proxy_environment(), "PYTHONPATH": ours, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def last_told(progress: Path) -> StepProgress | None:
