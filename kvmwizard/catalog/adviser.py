@@ -42,8 +42,6 @@ class Remedy:
     """On every make of the kernel."""
     patches: tuple[str, ...]
     """Below assets, applied after unpacking, in this order."""
-    configure_flags: tuple[str, ...]
-    """For QEMU's configure."""
     shims: tuple[str, ...]
     """Below assets: folders of headers put before the system's."""
     symbols: Mapping[str, str]
@@ -175,7 +173,6 @@ def _remedy(entry: RemedyEntry) -> Remedy:
         source=entry.source,
         make_variables=entry.make_variables,
         patches=entry.patches,
-        configure_flags=entry.configure_flags,
         shims=entry.shims,
         symbols=entry.symbols,
         python2=entry.python2,

@@ -37,7 +37,6 @@ class RemedyEntry(CompatibilityModel):
     why: Sentence
     make_variables: dict[str, str] = {}
     patches: tuple[str, ...] = ()
-    configure_flags: tuple[str, ...] = ()
     shims: tuple[str, ...] = ()
     symbols: dict[str, str] = {}
     python2: bool = False

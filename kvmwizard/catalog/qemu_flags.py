@@ -21,7 +21,8 @@ VHOST_KERNEL_SINCE = "4.0"
 
 ALWAYS_OFF = ("werror", "tools", "guest-agent", "user", "debug-info")
 """Newer compilers warn of more than QEMU's authors saw; the programs for images come with the
-distribution; debugging symbols double disk and time.
+distribution; the guest agent is for guests, and up to 2.8 does not link with today's glibc; debugging
+symbols double disk and time.
 """
 
 OUTSIDE_LIBRARIES: dict[str, tuple[str, str | None]] = {
@@ -101,19 +102,15 @@ def install_prefix(version: str, answer: QemuBuildAnswer) -> str:
     return answer.prefix or PREFIX.format(version=version)
 
 
-def configure_flags(
-    version: str, answer: QemuBuildAnswer, architecture: str, remedies: Sequence[str] = ()
-) -> tuple[str, ...]:
+def configure_flags(version: str, answer: QemuBuildAnswer, architecture: str) -> tuple[str, ...]:
     """What this version's configure is called with.
 
-    Of contradicting flags configure takes the last, so the remedies' come behind
-    ours, and the person's behind those.
+    Of contradicting flags configure takes the last, so the person's come behind ours.
 
     Args:
         version: as `7.2.22`.
         answer: what the person chose.
         architecture: the host's, as `uname -m` says it.
-        remedies: the flags of the remedies that were agreed to.
     """
     known = parse_version(version)
     return (
@@ -124,7 +121,6 @@ def configure_flags(
         *_slirp(known, on=answer.slirp),
         _switch("docs", on=answer.docs),
         *switched_off(version),
-        *remedies,
         *answer.flags,
     )
 

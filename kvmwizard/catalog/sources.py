@@ -76,10 +76,7 @@ class Sources:
     """Address of a releases.json; None for QEMU, which has none."""
     candidates: str | None
     """Where Linux's candidates are, other than its releases; None: where the releases are."""
-    formats: tuple[PackedAs, ...]
     keys: tuple[Key, ...]
-    mirrored: bool = False
-    """The base is the person's."""
 
     @property
     def checksum_keys(self) -> tuple[Key, ...]:
@@ -115,9 +112,7 @@ def sources_for(project: Project, answer: Given | None) -> Sources:
         git=tuple(table["git"]) if git is None else (git,),
         releases=_releases(table, base),
         candidates=table.get("candidates") if base is None else None,
-        formats=_formats(project),
         keys=(*_shipped_keys(project), *_own_keys(key_file)),
-        mirrored=base is not None,
     )
 
 

@@ -93,6 +93,7 @@ def _verdict_json(verdict: "Verdict | None") -> dict[str, object] | None:
         return None
     return {
         "outcome": verdict.outcome,
+        "certain": verdict.certain,
         "words": verdict.words,
         "reasons": verdict.reasons,
         "remedies": [remedy.id for remedy in verdict.remedies],

@@ -85,6 +85,8 @@ def origin_words(catalogue: Catalogue) -> Words:
 def _short(verdict: "Verdict") -> Words:
     if verdict.outcome == "other-toolchain":
         return say("needs another toolchain")
+    if not verdict.certain:
+        return say("cannot be foretold yet")
     if verdict.outcome == "with-remedies":
         return say_many("builds with one change", "builds with {count} changes", len(verdict.remedies))
     return say("should build")

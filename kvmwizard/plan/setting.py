@@ -57,11 +57,6 @@ class Remedies:
         return tuple(patch for remedy in self.chosen for patch in remedy.patches)
 
     @property
-    def configure_flags(self) -> tuple[str, ...]:
-        """For QEMU."""
-        return tuple(flag for remedy in self.chosen for flag in remedy.configure_flags)
-
-    @property
     def shims(self) -> tuple[str, ...]:
         """For QEMU."""
         return tuple(shim for remedy in self.chosen for shim in remedy.shims)

@@ -191,12 +191,7 @@ class _Parts:
             stamp=folder.stamp("configuration"),
             tree=folder.source,
             build=folder.build,
-            flags=configure_flags(
-                str(self.chosen.version),
-                build,
-                self.setting.facts.processor.architecture,
-                self.remedies.configure_flags,
-            ),
+            flags=configure_flags(str(self.chosen.version), build, self.setting.facts.processor.architecture),
             shims=self.remedies.shims,
             python=self.remedies.python if unpacked is None else f"{unpacked.folder}/{PYTHON2_PROGRAM}",
         )
