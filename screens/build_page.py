@@ -9,7 +9,7 @@ from typing import ClassVar
 from kvmwizard.answers import AnswerModel, KernelBuildAnswer, QemuBuildAnswer
 from kvmwizard.catalog.adviser import Remedy, Verdict
 from kvmwizard.catalog.build_folder import usual_build_folder
-from kvmwizard.catalog.jobs import jobs_for
+from kvmwizard.catalog.jobs import Jobs, jobs_for
 from kvmwizard.catalog.sources import Project
 from kvmwizard.host.facts import Facts
 from kvmwizard.words import Words, _, say
@@ -128,14 +128,20 @@ class BuildPage(ChoicePage):
         answer = self.current()
         if field == "folder":
             return (answer.folder if answer is not None else None) or usual_build_folder(facts)
-        jobs = jobs_for(facts, self.PROJECT, answer.jobs if answer is not None else None)
+        jobs = self._jobs(facts)
         if answer is None or answer.jobs is None:
             return _("{count}, as this machine allows", count=jobs.count)
         return str(jobs.count)
 
-    def _jobs_parts(self, facts: Facts) -> list[Part]:
+    def _jobs(self, facts: Facts) -> Jobs:
+        """As the plan will have it: with debugging symbols each compiler takes more memory."""
         answer = self.current()
-        jobs = jobs_for(facts, self.PROJECT, answer.jobs if answer is not None else None)
+        wanted = answer.jobs if answer is not None else None
+        debug_info = isinstance(answer, KernelBuildAnswer) and answer.debug_info
+        return jobs_for(facts, self.PROJECT, wanted, debug_info=debug_info)
+
+    def _jobs_parts(self, facts: Facts) -> list[Part]:
+        jobs = self._jobs(facts)
         return [Part(_("Note"), str(jobs.words))] if jobs.words is not None else []
 
     def press_label(self) -> str:

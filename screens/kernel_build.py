@@ -1,6 +1,5 @@
 """Kernel build: what the configuration starts from, what it can do for guests, and how it is installed."""
 
-import re
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -8,9 +7,8 @@ from kvmwizard.answers import AnswerModel, KernelBuildAnswer
 from kvmwizard.answers.proposals import packages_can_be_made, running_configuration_known
 from kvmwizard.catalog.chosen import chosen_kernel
 from kvmwizard.catalog.features import Feature, chosen_features, features
+from kvmwizard.catalog.tools import tools_of
 from kvmwizard.host.facts import Facts
-from kvmwizard.host.reading import known
-from kvmwizard.text_rules import COMPILER
 from kvmwizard.words import Words, _, say
 from screens.advice import DEFAULT_COMPILER
 from screens.build_page import FOLDER, JOBS, BuildAnswer, BuildPage, Switched, Typed
@@ -257,22 +255,30 @@ def stepped_entry(
 
 
 def compilers(facts: Facts) -> tuple[str, ...]:
-    """Those that are installed; the usual one, which the build installs, in any case."""
-    tools = facts.toolchain.tools
-    found = [name for name in tools if re.match(COMPILER, name) and tools[name].path is not None]
-    return tuple(dict.fromkeys((DEFAULT_COMPILER, *sorted(found))))
+    """Those that are installed, and those that the distribution has packages of; the usual one first."""
+    return tools_of(facts).compilers
 
 
 def compiler_entry(answer: KernelBuildAnswer, facts: Facts) -> Entry:
-    """The compiler, among those that are here."""
-    tool = facts.toolchain.tools.get(answer.compiler)
-    version = known(tool.version, "") if tool is not None and tool.version is not None else ""
-    offered = compilers(facts)
+    """The compiler, among those that can be had."""
+    tools = tools_of(facts)
+    usual = answer.compiler == DEFAULT_COMPILER
+    version = tools.versions.get(DEFAULT_COMPILER) if usual else None
+    is_here = (
+        DEFAULT_COMPILER not in tools.foreseen if usual else answer.compiler in tools.installed_compilers
+    )
     parts = [Part(_("What"), _("Compiles the kernel. An old kernel may want an older compiler."))]
-    if len(offered) > 1:
-        parts.append(Part(_("Space"), ", ".join(steps_after(offered, answer.compiler))))
+    if not is_here:
+        note = _("It is not here yet: its package is installed with what else the build needs.")
+        parts.append(Part(_("Note"), note))
+    if len(tools.compilers) > 1:
+        parts.append(Part(_("Space"), ", ".join(steps_after(tools.compilers, answer.compiler))))
     return Entry(
-        "compiler", Sign.NONE, _("Compiler"), f"{answer.compiler} {version}".strip(), explanation=tuple(parts)
+        "compiler",
+        Sign.NONE,
+        _("Compiler"),
+        f"{answer.compiler} {version or ''}".strip(),
+        explanation=tuple(parts),
     )
 
 

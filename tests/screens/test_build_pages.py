@@ -19,7 +19,7 @@ from kvmwizard.catalog.adviser import advise, tools_of
 from kvmwizard.catalog.features import chosen_features, features
 from kvmwizard.session import PageName, Session, SessionStore
 from screens.field_rules import rule_of
-from screens.kernel_build import KernelBuildPage, following, with_switched
+from screens.kernel_build import KernelBuildPage, compilers, following, with_switched
 from screens.qemu_build import QemuBuildPage
 from screens.text_dialog import TextDialog
 from screens.widgets.entries import Sign
@@ -212,15 +212,25 @@ async def test_the_base_steps_through_and_asks_for_a_file(state_directory: Path,
         assert walk.place == "kernel_options"
 
 
-async def test_compilers_that_are_here_are_stepped_through(state_directory: Path) -> None:
-    tools = {**HEALTHY.toolchain.tools, "gcc-11": tool("gcc-11", "11.3.0")}
-    facts = make_facts(toolchain={"tools": tools})
+async def test_compilers_are_stepped_through_those_here_before_those_in_packages(
+    state_directory: Path,
+) -> None:
+    tools = {**HEALTHY.toolchain.tools, "gcc": tool("gcc", "12.2.0")}
+    facts = make_facts(
+        toolchain={"tools": tools, "compilers": ("gcc", "gcc-9", "gcc-12")},
+        distribution={"id": "debian", "version": "12"},
+    )
+    assert compilers(facts)[:4] == ("gcc", "gcc-9", "gcc-12", "gcc-11")
     async with walking(at(state_directory, "kernel_build"), facts=facts) as walk:
         await walk.select("compiler")
+        assert "gcc 12.2.0" in walk.text
         await walk.press("space")
+        assert kernel_build(walk).compiler == "gcc-9"
+        assert "not here yet" not in walk.text
+        await walk.press("space", "space")
         assert kernel_build(walk).compiler == "gcc-11"
-        assert "gcc-11 11.3.0" in walk.text
-        await walk.press("space")
+        assert "It is not here yet" in walk.text
+        await walk.press(*["space"] * (len(compilers(facts)) - 3))
         assert kernel_build(walk).compiler == "gcc"
 
 
