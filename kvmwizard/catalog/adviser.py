@@ -11,7 +11,7 @@ from typing import Literal
 
 from kvmwizard.catalog.compatibility import RemedyEntry, Rule, compatibility, remedy_entry
 from kvmwizard.catalog.conditions import holds
-from kvmwizard.catalog.sources import Project
+from kvmwizard.catalog.sources import PROJECT_NAMES, Project
 from kvmwizard.catalog.tools import UNNUMBERED, Tools, tools_of
 from kvmwizard.catalog.ways import ways
 from kvmwizard.packages.ranges import in_range
@@ -21,7 +21,6 @@ __all__ = ["Outcome", "Project", "Remedy", "Tools", "Verdict", "advise", "tools_
 
 Outcome = Literal["builds", "with-remedies", "other-toolchain"]
 
-PROJECT_NAMES = {"linux": "Linux", "qemu": "QEMU"}
 TOOL_NAMES = {"default_pie": "gcc", "cf_protection": "gcc", "openssl": "OpenSSL"}
 """What people call them, where the table's name would not do."""
 

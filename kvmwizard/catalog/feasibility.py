@@ -24,13 +24,11 @@ from kvmwizard.catalog.local_source import LocalSource, read_source
 from kvmwizard.catalog.places import boot_problems, folder_problems, prefix_problem
 from kvmwizard.catalog.public_key import KeyRefused, read_fingerprints
 from kvmwizard.catalog.qemu_flags import TARGET_SUFFIX, build_targets
-from kvmwizard.catalog.sources import Project, tarball_name
+from kvmwizard.catalog.sources import PROJECT_NAMES, Project, tarball_name
 from kvmwizard.catalog.version import Version, parse_version
 from kvmwizard.host.facts import Facts
 from kvmwizard.host.qemu import emulator_architecture
 from kvmwizard.words import Words, say
-
-PROJECT_NAMES: dict[Project, str] = {"linux": "Linux", "qemu": "QEMU"}
 
 Page = Literal["kernel", "qemu"]
 PAGES: dict[Project, Page] = {"linux": "kernel", "qemu": "qemu"}
@@ -44,6 +42,11 @@ PLACING_FLAGS = frozenset(
     )
 )
 """Of QEMU's configure: what is built, and where it is put, is asked on its own or follows from the prefix."""
+
+NO_KERNEL_IN_A_CONTAINER = say(
+    "A container has no kernel of its own, so none can be installed here. "
+    "Keep the running kernel, or run kvmwizard on the machine that holds the container."
+)
 
 REMEMBERED_SOURCES = 32
 
@@ -77,10 +80,7 @@ def _kernel_problems(chosen: ChosenKernel, facts: Facts) -> Iterator[AnswerProbl
 def host_problems(facts: Facts) -> Iterator[Words]:
     """Why no kernel that is built here can run here."""
     if isinstance(facts.environment.container, str):
-        yield say(
-            "A container has no kernel of its own, so none can be installed here. "
-            "Keep the running kernel, or run kvmwizard on the machine that holds the container."
-        )
+        yield NO_KERNEL_IN_A_CONTAINER
     if facts.firmware.secure_boot is True:
         yield say(
             "Secure Boot is on, and it does not start a kernel that is built here, since nobody signed "

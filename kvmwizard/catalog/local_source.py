@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from kvmwizard.catalog.sources import Project
+from kvmwizard.catalog.sources import PROJECT_NAMES, Project
 from kvmwizard.catalog.version import parse_version
 from kvmwizard.words import Words, say
 
@@ -21,8 +21,6 @@ MOST_MEMBERS = 200_000
 
 LARGEST_ARCHIVE_BYTES = 8 * 1024 * 1024 * 1024
 """Of what a tarball holds, unpacked; a bomb is not read to its end."""
-
-PROGRAMS: dict[Project, str] = {"linux": "Linux", "qemu": "QEMU"}
 
 MAKEFILE_NUMBER = r"^{name}[ \t]*=[ \t]*(?P<value>[^\s#]*)"
 OWN_VERSIONS = re.compile(
@@ -128,7 +126,7 @@ def _checked(project: Project, version: str) -> tuple[Project, str] | Words:
     if parse_version(version) is None:
         return say(
             "This source of {project} says that its version is {version}, which is none.",
-            project=PROGRAMS[project],
+            project=PROJECT_NAMES[project],
             version=repr(version[:40]),
         )
     return project, version

@@ -32,25 +32,29 @@ def folder_problems(answers: Answers, facts: Facts) -> Iterator[AnswerProblem]:
         for page, build in (("kernel_build", _kernel_build(answers)), ("qemu_build", _qemu_build(answers)))
         if build is not None
     ]
-    chosen = chosen_folders(answers)
-    if len(set(chosen.values())) > 1:
-        yield AnswerProblem(
-            "qemu_build",
-            "folder",
-            say(
-                "The kernel would be built in {kernel}, and QEMU in {qemu}. Choose one folder for both.",
-                kernel=chosen["kernel_build"],
-                qemu=chosen["qemu_build"],
-            ),
-        )
+    two = two_folders(answers)
+    if two is not None:
+        yield AnswerProblem("qemu_build", "folder", two)
         return
-    folders = chosen or {page: usual_build_folder(facts) for page, _ in builds}
+    folders = chosen_folders(answers) or {page: usual_build_folder(facts) for page, _ in builds}
     for page, folder in list(folders.items())[:1]:
         problem = (
             _plain_problem(folder) or _use_problem(folder, facts) or _room_problem(folder, answers, facts)
         )
         if problem is not None:
             yield AnswerProblem(page, "folder", problem)
+
+
+def two_folders(answers: Answers) -> Words | None:
+    """Why what is built has no single folder; None where it has."""
+    chosen = chosen_folders(answers)
+    if len(set(chosen.values())) < 2:  # noqa: PLR2004  -- one for each of the two
+        return None
+    return say(
+        "The kernel would be built in {kernel}, and QEMU in {qemu}. Choose one folder for both.",
+        kernel=chosen["kernel_build"],
+        qemu=chosen["qemu_build"],
+    )
 
 
 def boot_problems(answers: Answers, facts: Facts) -> Iterator[AnswerProblem]:

@@ -14,6 +14,9 @@ from kvmwizard.catalog.version import Version, parse_version
 from kvmwizard.resources import asset_path
 
 Project = Literal["linux", "qemu"]
+PROJECT_NAMES: dict[Project, str] = {"linux": "Linux", "qemu": "QEMU"}
+"""What people call them."""
+
 Signed = Literal["checksums", "tarballs", "tags"]
 
 ALL_SIGNED: tuple[Signed, ...] = ("checksums", "tarballs", "tags")

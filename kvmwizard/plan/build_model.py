@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from kvmwizard.catalog.sources import Project
 from kvmwizard.plan.base import PlanModel
 
-Project = Literal["linux", "qemu"]
 IDENTITY = r"^[0-9a-f]{64}$"
 
 

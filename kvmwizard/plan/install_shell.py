@@ -4,10 +4,9 @@ The root helper checks every file against what was built, and keeps a list of wh
 it installed; a script that somebody reads and runs does without.
 """
 
-from kvmwizard.plan.build_model import InstallTree, RemoveTree, SetNextBoot
+from kvmwizard.plan.build_model import LISTS_OF_TREES, InstallTree, RemoveTree, SetNextBoot
 from kvmwizard.plan.shell_words import Lines, broken, here_document, indented, line, parent, quoted
 
-LISTS = "/var/lib/kvmwizard/installed"
 FIND_ENTRY = (
     "grub=/boot/grub/grub.cfg",
     r"""menu=$(sed -n "s/^submenu .* '\(gnulinux-advanced-[^']*\)' {\$/\1>/p" $grub | head -n 1)""",
@@ -42,7 +41,7 @@ def install_tree(action: InstallTree) -> Lines:
 
 def remove_tree(action: RemoveTree) -> Lines:
     """By the package manager where it owns the tree, else by root's list of it."""
-    listed = f"{LISTS}/{action.name}.json"
+    listed = f"{LISTS_OF_TREES}/{action.name}.json"
     release = action.name.removeprefix("linux-image-")
     return (
         f"if dpkg-query --show -- {quoted(action.name)} >/dev/null 2>&1; then",

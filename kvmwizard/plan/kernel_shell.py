@@ -12,6 +12,7 @@ BASE, FRAGMENT = "kvmwizard-base.config", "kvmwizard.config"
 GUEST_SAYS = "kvmwizard: this kernel runs programs, and is Linux "
 """What our guest's program prints before the release (assets/guest/init.s)."""
 COMMAND_LINE = "console=ttyS0,115200 earlyprintk=serial,ttyS0,115200 panic=-1 oops=panic"
+"""Everything to the serial port, and what goes wrong is an end (admin-guide/kernel-parameters.txt)."""
 CLEARED_TEXTS = (
     r"s/^CONFIG_\(SYSTEM_TRUSTED_KEYS\|SYSTEM_REVOCATION_KEYS\|MODULE_SIG_KEY\)=.*/CONFIG_\1=\"\"/"
 )

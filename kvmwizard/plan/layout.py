@@ -16,10 +16,10 @@ from typing import Literal
 
 from kvmwizard.answers import Answers
 from kvmwizard.catalog.build_folder import chosen_folders, usual_build_folder
+from kvmwizard.catalog.places import two_folders
 from kvmwizard.catalog.version import Version
 from kvmwizard.host.facts import Facts
 from kvmwizard.plan.refused import PlanRefused
-from kvmwizard.words import say
 
 Product = Literal["source", "configuration", "image", "programs", "boot", "payload"]
 
@@ -94,13 +94,7 @@ def stamp_beside(path: str) -> str:
 
 def build_folder(facts: Facts, answers: Answers) -> str:
     """Where kernel and QEMU are built. Raises PlanRefused where two different folders were chosen."""
-    chosen = tuple(dict.fromkeys(chosen_folders(answers).values()))
-    if len(chosen) > 1:
-        raise PlanRefused(
-            say(
-                "The kernel would be built in {kernel}, and QEMU in {qemu}. Choose one folder for both.",
-                kernel=chosen[0],
-                qemu=chosen[1],
-            )
-        )
-    return chosen[0] if chosen else usual_build_folder(facts)
+    two = two_folders(answers)
+    if two is not None:
+        raise PlanRefused(two)
+    return next(iter(chosen_folders(answers).values()), usual_build_folder(facts))

@@ -5,17 +5,16 @@ from dataclasses import dataclass
 from kvmwizard.answers import Answers
 from kvmwizard.catalog.adviser import Remedy, advise, tools_of
 from kvmwizard.catalog.feasibility import toolchain_problems
+from kvmwizard.catalog.sources import Project
 from kvmwizard.catalog.version import Version
 from kvmwizard.host.facts import Facts
 from kvmwizard.host.reading import known
-from kvmwizard.plan.build_model import Project
 from kvmwizard.plan.layout import build_folder
 from kvmwizard.plan.refused import PlanRefused
 from kvmwizard.words import Words, say
 
 STEP_PREFIXES: dict[Project, str] = {"linux": "kernel", "qemu": "qemu"}
 """What the ids of a project's steps begin with."""
-PROJECT_NAMES: dict[Project, str] = {"linux": "Linux", "qemu": "QEMU"}
 PACKAGES_STEP = "build.packages"
 
 

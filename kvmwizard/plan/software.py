@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from kvmwizard.answers import Answers, DistributionKernel, DistributionQemu
+from kvmwizard.catalog.feasibility import NO_KERNEL_IN_A_CONTAINER
 from kvmwizard.host.facts import Facts
 from kvmwizard.packages.distributions import Family, expected, family_of
 from kvmwizard.packages.managers import package_manager
@@ -31,12 +32,7 @@ def software_steps(facts: Facts, answers: Answers, build_packages: tuple[str, ..
     if not choices and chosen_kernel is None and not build_packages:
         return ()
     if chosen_kernel is not None and isinstance(facts.environment.container, str):
-        raise PlanRefused(
-            say(
-                "A container has no kernel of its own, so none can be installed here. "
-                "Keep the running kernel, or run kvmwizard on the machine that holds the container."
-            )
-        )
+        raise PlanRefused(NO_KERNEL_IN_A_CONTAINER)
     manager, family = _manager_and_family(facts)
     names = _package_names(family, choices, facts.processor.architecture)
     steps = [_install_step(manager, names, choices)] if names else []

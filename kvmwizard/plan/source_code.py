@@ -17,7 +17,9 @@ from kvmwizard.catalog.feasibility import unsigned_problem
 from kvmwizard.catalog.qemu_flags import submodules
 from kvmwizard.catalog.shipped import published_commit, published_sha256
 from kvmwizard.catalog.sources import (
+    PROJECT_NAMES,
     Key,
+    Project,
     Sources,
     checksum_urls,
     signature_urls,
@@ -34,7 +36,6 @@ from kvmwizard.plan.build_model import (
     FetchTag,
     ListedChecksum,
     ProductMade,
-    Project,
     PublishedChecksum,
     SourceProof,
     TrustedKey,
@@ -44,7 +45,7 @@ from kvmwizard.plan.identity import UNKNOWN_IDENTITY, asset_digests, identified,
 from kvmwizard.plan.layout import SourceFolder, download_path, repository_path, source_folder, stamp_beside
 from kvmwizard.plan.model import Resource, Step
 from kvmwizard.plan.refused import PlanRefused
-from kvmwizard.plan.setting import PACKAGES_STEP, PROJECT_NAMES, STEP_PREFIXES, Setting
+from kvmwizard.plan.setting import PACKAGES_STEP, STEP_PREFIXES, Setting
 from kvmwizard.refusal import Refusal
 from kvmwizard.words import Words, say, say_many
 

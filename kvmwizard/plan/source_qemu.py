@@ -262,10 +262,8 @@ def _own_program(facts: Facts, chosen: ChosenQemu) -> str:
 
 
 def _confinement_notes(setting: Setting, program: str) -> tuple[Words, ...]:
-    """What libvirt's profiles make of a QEMU that no package brought."""
-    options, security = setting.answers.qemu_options, setting.facts.security
-    if options is None or "libvirt" not in options.extras:
-        return ()
+    """What libvirt's profiles make of a QEMU that no package brought, whether libvirt is here yet or not."""
+    security = setting.facts.security
     notes: list[Words] = []
     if security.apparmor is True:
         notes.append(

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Self
 
 from kvmwizard.catalog.known_failures import known_failure
+from kvmwizard.plan.kernel_shell import GUEST_SAYS
 from kvmwizard.words import Words, say
 
-OURS = re.compile(r"kvmwizard: this kernel runs programs, and is Linux (\S+)\r?\n")
-"""What our program says (assets/guest/init.s)."""
+OURS = re.compile(rf"{re.escape(GUEST_SAYS)}(\S+)\r?\n")
 PANIC = re.compile(r"Kernel panic - not syncing: (.*)")
 """kernel/panic.c."""
 NO_PROGRAM = re.compile(r"No working init found|Unable to mount root fs|Requested init .* failed")

@@ -15,6 +15,7 @@ from pathlib import Path
 from kvmwizard.catalog.features import BOOT_TEST_ARCHITECTURES
 from kvmwizard.job import Job, Work, main_exit, note, run_job
 from kvmwizard.plan.build_model import BootKernel
+from kvmwizard.plan.kernel_shell import COMMAND_LINE
 from kvmwizard.product import write_stamp
 from kvmwizard.proof.console import KernelSays, kernel_failure, said_of_itself
 from kvmwizard.proof.context import ProofContext
@@ -44,8 +45,6 @@ ACCELERATORS = {
     "kvm": ("-machine", "accel=kvm", "-cpu", "host"),
     "tcg": ("-machine", "accel=tcg"),
 }
-COMMAND_LINE = "console=ttyS0,115200 earlyprintk=serial,ttyS0,115200 panic=-1 oops=panic"
-"""Everything to the serial port, and what goes wrong is an end (admin-guide/kernel-parameters.txt)."""
 INITRAMFS = "initramfs"
 
 

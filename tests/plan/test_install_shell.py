@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kvmwizard.plan.build_model import InstallTree, RemoveTree, SetNextBoot
+from kvmwizard.plan.build_model import LISTS_OF_TREES, InstallTree, RemoveTree, SetNextBoot
 from kvmwizard.plan.identity import UNKNOWN_IDENTITY
-from kvmwizard.plan.install_shell import LISTS
 from kvmwizard.plan.shell import shell_lines
 
 RELEASE = "6.12.104-kvmwizard"
@@ -128,7 +127,7 @@ def test_only_what_is_still_what_was_installed_is_removed(tmp_path: Path) -> Non
     listed.write_text(json.dumps({"files": [[str(file), 0o644, 9, digest] for file in (mine, changed)]}))
     changed.write_text("edited")
     program(tmp_path / "programs", "dpkg-query", "exit 1")
-    lines = "\n".join(shell_lines(RemoveTree(name="qemu-10.1.0"))).replace(LISTS, str(tmp_path))
+    lines = "\n".join(shell_lines(RemoveTree(name="qemu-10.1.0"))).replace(LISTS_OF_TREES, str(tmp_path))
     ran = run(lines, tmp_path / "programs")
     assert (ran.returncode, ran.stderr) == (0, "")
     assert [path.exists() for path in (mine, changed, listed)] == [False, True, False]

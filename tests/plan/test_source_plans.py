@@ -14,7 +14,6 @@ from kvmwizard.answers import (
     LocalQemu,
     LocalSourceKernel,
     QemuBuildAnswer,
-    QemuOptionsAnswer,
     ReleaseKernel,
     SourcesAnswer,
 )
@@ -445,12 +444,13 @@ def test_a_qemu_without_this_machines_own_target_is_refused() -> None:
 
 def test_libvirts_profiles_are_spoken_of_where_they_matter() -> None:
     answers = build_answers(kernel=KeepKernel())
-    with_libvirt = answers.model_copy(update={"qemu_options": QemuOptionsAnswer(extras=("libvirt",))})
-    assert "AppArmor" in notes(make_plan(make_facts(), with_libvirt))
-    assert "AppArmor" not in notes(make_plan(make_facts(), answers))
+    said = notes(make_plan(make_facts(), answers))
+    assert "AppArmor keeps libvirt's guests to the distribution's QEMU" in said
+    assert "SELinux" not in said
     enforcing = make_facts(security={"selinux": SelinuxMode.ENFORCING, "apparmor": False})
-    assert "SELinux" in notes(make_plan(enforcing, with_libvirt))
-    assert "AppArmor" not in notes(make_plan(enforcing, with_libvirt))
+    assert "SELinux lets libvirt start only" in notes(make_plan(enforcing, answers))
+    neither = make_facts(security={"selinux": SelinuxMode.DISABLED, "apparmor": False})
+    assert "libvirt" not in notes(make_plan(neither, answers))
 
 
 def test_more_processors_and_less_configuration_take_less_time() -> None:
