@@ -4,6 +4,7 @@ The repository stays, so that a later tag brings only what differs. Nothing is c
 before its signature was found good, or the person agreed to do without.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -160,6 +161,7 @@ class TagFetch:
         tree = folder / TOP
         with flushing(folder):
             self._write_tree(commit, tree)
+            self._date_top(commit, tree)
             for part in self._parts(commit, tree, url):
                 self._add_part(part, tree)
 
@@ -175,6 +177,12 @@ class TagFetch:
             index=index,
         )
         index.unlink()
+
+    def _date_top(self, commit: str, tree: Path) -> None:
+        """Give the files at the top the commit's time, as a tarball's have: builds take their date there."""
+        seconds = int(self._git.output(self._wish.repository, "log", "-1", "--format=%ct", commit))
+        for path in tree.iterdir():
+            os.utime(path, (seconds, seconds), follow_symlinks=False)
 
     def _parts(self, commit: str, tree: Path, url: str) -> list[Part]:
         """Those of the wanted parts that this version has."""

@@ -55,6 +55,8 @@ def test_signed_tags_are_fetched_one_after_the_other(
         builder.tree.joinpath("kernel/data").read_bytes() == small_tree.joinpath("kernel/data").read_bytes()
     )
     assert sorted(path.name for path in builder.tree.iterdir()) == ["Makefile", "kernel"]
+    made = int(in_repository(builder, "log", "-1", "--format=%ct", "v6.1.9"))
+    assert builder.tree.joinpath("Makefile").stat().st_mtime == made
     stamp = builder.read_stamp()
     assert stamp is not None
     assert [proof["fingerprint"] for proof in stamp.about["verified_by"]] == [mirror.key.fingerprint]
