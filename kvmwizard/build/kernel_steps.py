@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kvmwizard.build.kernel_make import KernelMake
-from kvmwizard.build.torn import remove_torn
+from kvmwizard.build.torn import remove_torn_records
 from kvmwizard.job import FIXED_ENVIRONMENT, Progress
 from kvmwizard.paths import write_atomically
 from kvmwizard.words import say
@@ -167,7 +167,7 @@ class Forecast:
         if self._ended:
             return
         shutil.copytree(self._make.build, self._folder, symlinks=True, copy_function=_stand_in)
-        remove_torn(self._folder)
+        remove_torn_records(self._folder)
         done = self._counter.done
         with self._guard:
             if self._ended:

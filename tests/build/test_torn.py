@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from kvmwizard.build.torn import remove_torn
+from kvmwizard.build.torn import remove_torn, remove_torn_records
 
 RECORD = b"""\
 savedcmd_a/b.o := gcc -c
@@ -41,6 +41,27 @@ def test_what_is_whole_stays(tmp_path: Path, record: bytes) -> None:
 def test_a_product_younger_than_its_record_goes(tmp_path: Path) -> None:
     product, written = build(tmp_path, RECORD, product_after=1)
     assert remove_torn(tmp_path) == [product]
+    assert written.exists()
+
+
+@pytest.mark.parametrize(("seconds", "torn"), [(30, True), (90, False)])
+def test_a_younger_product_stays_where_work_went_on_for_long_after_it(
+    tmp_path: Path, *, seconds: int, torn: bool
+) -> None:
+    product, _written = build(tmp_path, RECORD, product_after=1)
+    later = tmp_path / ".later.o.cmd"
+    later.write_bytes(RECORD)
+    os.utime(later, ns=(0, 10**18 + seconds * 10**9))
+    assert remove_torn(tmp_path) == ([product] if torn else [])
+    assert product.exists() is not torn
+
+
+def test_only_records_are_torn_for_who_reads_alone(tmp_path: Path) -> None:
+    product, written = build(tmp_path, RECORD, product_after=1)
+    torn = tmp_path / ".torn.o.cmd"
+    torn.write_bytes(RECORD[:40])
+    assert remove_torn_records(tmp_path) == [torn]
+    assert product.exists()
     assert written.exists()
 
 
