@@ -52,12 +52,17 @@ def _stage_modules(make: KernelMake, place: Path, modules: Path) -> None:
 
 
 def _stage_built_in_lists(make: KernelMake, modules: Path) -> None:
-    """For a kernel without modules: kmod finds what is built in there (modules.builtin in modprobe(8))."""
-    for name in BUILT_IN_LISTS:
-        made = make.build / name
-        if made.is_file():
-            modules.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(made, modules / name)
+    """For a kernel without modules: kmod finds what is built in there (modules.builtin in modprobe(8)).
+
+    Old versions make no list without modules (4.8, top Makefile: only under CONFIG_MODULES); depmod and
+    the makers of an initramfs want the folder all the same, so an empty list is put there.
+    """
+    modules.mkdir(parents=True)
+    made = [name for name in BUILT_IN_LISTS if (make.build / name).is_file()]
+    for name in made:
+        shutil.copyfile(make.build / name, modules / name)
+    if not made:
+        (modules / BUILT_IN_LISTS[0]).touch()
 
 
 def _stage_boot(make: KernelMake, boot: Path, release: str) -> None:

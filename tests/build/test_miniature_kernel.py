@@ -225,16 +225,19 @@ def test_without_depmod_it_is_not_staged(built: KernelFolder) -> None:
     assert "Install kmod" in ended.refused
 
 
-def test_a_kernel_without_modules_is_staged_too(kernel: KernelFolder) -> None:
+@pytest.mark.parametrize("listed", ["kernel/virt/kvm.ko\n", None])
+def test_a_kernel_without_modules_is_staged_too(kernel: KernelFolder, listed: str | None) -> None:
     base = kernel.path / "base"
     base.write_text("CONFIG_64BIT=y\nCONFIG_VIRTUALIZATION=y\nCONFIG_KVM=y\n")
     for action in (kernel.configure("file", base, {"KVM": "y"}), kernel.compile()):
         assert run_worker(action, kernel.path).returncode == 0
-    (kernel.path / "build/modules.builtin").write_text("kernel/virt/kvm.ko\n")
+    if listed is not None:
+        (kernel.path / "build/modules.builtin").write_text(listed)
     ended = run_worker(kernel.stage(), kernel.path)
     assert ended.stamp is not None
     assert ended.stamp.about["files"] == 4
-    assert (kernel.path / "stage/lib/modules/6.1.7-own/modules.builtin").is_file()
+    # Without the folder depmod fails, and with it the kernel's installation.
+    assert (kernel.path / "stage/lib/modules/6.1.7-own/modules.builtin").read_text() == (listed or "")
 
 
 def test_the_total_is_remembered_and_told(kernel: KernelFolder) -> None:
