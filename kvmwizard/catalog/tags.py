@@ -67,9 +67,9 @@ class TagsQuestion:
                 )
             ) from error
         if self._git.returncode != 0:
-            complaint = " ".join(errors[-LAST_LINES_BYTES:].decode("utf-8", "replace").split())
+            complaint = " ".join(errors[-LAST_LINES_BYTES:].decode("utf-8", "replace").split()).rstrip(".")
             raise TagsRefused(
-                say("git cannot list the tags of {address}: {error}", address=self.address, error=complaint)
+                say("git cannot list the tags of {address}: {error}.", address=self.address, error=complaint)
             )
         return tags_in(output)
 
