@@ -55,11 +55,11 @@ def remedies(verdict: Verdict) -> list[str]:
 @pytest.mark.parametrize(
     ("project", "version", "expected"),
     [
-        ("linux", "4.8.5", ["no-pie", "page-size", "plt32", "llist"]),
-        ("linux", "4.8.15", ["page-size", "plt32", "llist"]),
-        ("linux", "4.9.88", ["page-size", "llist"]),
+        ("linux", "4.8.5", ["no-pie", "page-size", "plt32", "llist", "no-function-tracer"]),
+        ("linux", "4.8.15", ["page-size", "plt32", "llist", "no-function-tracer"]),
+        ("linux", "4.9.88", ["page-size", "llist", "no-function-tracer"]),
         ("linux", "4.9.336", []),
-        ("linux", "4.14.27", ["page-size", "plt32"]),
+        ("linux", "4.14.27", ["page-size", "plt32", "no-function-tracer"]),
         ("linux", "4.14.336", []),
         ("linux", "4.19", ["no-stack-protector"]),
         ("linux", "4.19.325", []),

@@ -124,6 +124,18 @@ def test_the_end_of_lists(compiler: str, tmp_path: Path) -> None:
         assert (run([tmp_path / "one"], tmp_path)[0] != 0) is crashes, test
 
 
+def test_symbols_of_a_file_that_has_weak_functions_alone(tmp_path: Path) -> None:
+    if TOOLS.architecture != "x86_64":
+        pytest.skip("on other processors the tool that serves the function tracer is another")
+    # Unwind tables would name the section, and the kernel has none.
+    flags = ("-c", "-fno-pie", "-fno-asynchronous-unwind-tables", "-pg", "-mfentry")
+    source = "__attribute__((weak)) int one(void) { return 1; }\n"
+    assert compiled(COMPILERS[0], source, tmp_path, *flags)[0] == 0
+    shown = run(["readelf", "--symbols", "--wide", "one"], tmp_path)[1]
+    without_section = " SECTION " not in shown
+    assert without_section is needs("linux", "4.8.15", TOOLS, "no-function-tracer"), shown
+
+
 def test_the_patch_tests_in_integers_as_this_does() -> None:
     patch = asset_path("patches/linux-llist.patch").read_text(encoding="ascii")
     assert patch.count("\n+\t     (uintptr_t)") == 2
