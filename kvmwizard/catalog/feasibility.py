@@ -28,6 +28,7 @@ from kvmwizard.catalog.sources import PROJECT_NAMES, Project, tarball_name
 from kvmwizard.catalog.version import Version, parse_version
 from kvmwizard.host.facts import Facts
 from kvmwizard.host.qemu import emulator_architecture
+from kvmwizard.packages.distributions import release_of
 from kvmwizard.words import Words, say
 
 Page = Literal["kernel", "qemu"]
@@ -114,6 +115,18 @@ def _kernel_build_problems(chosen: ChosenKernel, facts: Facts) -> Iterator[tuple
                 "No feature of a KVM host is called {names}. Known are: {known}.",
                 names=", ".join(unknown),
                 known=", ".join(WORDS),
+            ),
+        )
+    offered = tools_of(facts).compilers
+    # Of a distribution that the table does not know, nobody knows what packages it has.
+    if build.compiler not in offered and release_of(facts.distribution) is not None:
+        yield (
+            "compiler",
+            say(
+                "There is no {compiler} here, and this distribution has no package of it. Choose from: "
+                "{offered}.",
+                compiler=build.compiler,
+                offered=", ".join(offered),
             ),
         )
     if build.install == "package" and not packages_can_be_made(facts):

@@ -232,6 +232,20 @@ def test_a_base_that_cannot_be_had(tmp_path: Path) -> None:
     assert found(missing) == {}
 
 
+def test_a_compiler_must_be_here_or_in_a_package() -> None:
+    def with_compiler(compiler: str, version: str = "12") -> dict[tuple[str, str], str]:
+        facts = make_facts(
+            distribution={"id": "debian", "version": version}, toolchain={"compilers": ("gcc", "gcc-7")}
+        )
+        answers = Answers(kernel=NEW_KERNEL, kernel_build=KernelBuildAnswer(compiler=compiler))
+        return problems(answers, facts)
+
+    for compiler in ("gcc", "gcc-7", "gcc-11", "clang-16"):
+        assert with_compiler(compiler) == {}
+    assert "There is no clang-99 here" in with_compiler("clang-99")["kernel_build", "compiler"]
+    assert with_compiler("clang-99", version="99") == {}, "nobody knows what packages that release has"
+
+
 def test_packages_are_made_for_apt_alone() -> None:
     facts = make_facts(distribution={"id": "fedora", "package_manager": "dnf"})
     completed = completed_answers(Answers(kernel=NEW_KERNEL), facts)
