@@ -100,8 +100,8 @@ def is_settled(screen: str) -> bool:
 
 
 def selected_line(screen: str) -> str:
-    """The line that the cursor is on; in the list of pages a space stands behind the same sign."""
-    found = re.search(r"▸\S.*", screen)
+    """The line that the cursor is on; in the list of pages one space stands behind the same sign."""
+    found = re.search(r"▸(?: {2,})?\S.*", screen)
     return found[0] if found else ""
 
 
