@@ -90,7 +90,7 @@ class Family(TableModel):
         Args:
             project: what is built.
             version: as `6.12.104`.
-            compiler: as `gcc-11`; programs that run during the build are compiled by gcc all the same.
+            compiler: as `gcc-11`; its package is named beside that of gcc.
             ccache: whether compilations are cached.
             debug_info: whether the kernel keeps debugging information, and with it BTF.
             release: as `ubuntu 22.04`, see `release_name`; some releases need more.
