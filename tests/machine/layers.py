@@ -101,7 +101,9 @@ def _make_base(machine: ThrowawayMachine) -> None:
         )
 
     # A container image's apt throws the downloaded packages away; an ordinary Debian keeps them.
-    machine.do(["rm", "-f", "/etc/apt/apt.conf.d/docker-clean", "/.dockerenv"])
+    # Nobody has refreshed the package lists in this machine, whatever was done on the one it stands on.
+    stamp = "/var/lib/apt/periodic/update-success-stamp"
+    machine.do(["rm", "-f", "/etc/apt/apt.conf.d/docker-clean", "/.dockerenv", stamp])
     apt("update")
     installed = machine.do(["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\n"])
     qemu = [line.split()[1] for line in installed.splitlines() if line.startswith("installed qemu-")]
