@@ -27,7 +27,7 @@ from kvmwizard.plan.observed import ObservedBoot, ObservedGuest
 from kvmwizard.run.commands import CommandFiles
 from kvmwizard.run.failures import failure_words, interrupted_words, lists_are_outdated
 from kvmwizard.run.journal import Journal
-from kvmwizard.run.liveness import RunLock, lock_is_held, this_process
+from kvmwizard.run.liveness import RunLock, this_process
 from kvmwizard.run.log import tail
 from kvmwizard.run.model import (
     Event,
@@ -172,7 +172,7 @@ class Runner:
             self._employ(step, known.attempt, begun=True)
         elif known is not None and known.attempt == state.attempts:
             self._end(step, known.outcome)
-        elif not step.root and lock_is_held(self._files(step).lock):
+        elif not step.root:
             self._employ(step, state.attempts, begun=True)
         else:
             self._end(step, None)

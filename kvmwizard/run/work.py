@@ -65,7 +65,9 @@ class StepWork:
         """Wait for what an earlier runner began; None where nobody knows what came of it."""
         if not self.step.root:
             wait_for_leftover(self._files, self._stop.is_set)
-            return None
+            # What has failed by its own account would fail again, maybe after an hour.
+            words = None if self._stop.is_set() else refusal(self._progress)
+            return None if words is None else Outcome(None, "refused", "", None, words)
         try:
             with self._connect() as client:
                 return client.watch(self.step.id, self._attempt.number)

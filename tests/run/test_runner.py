@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from kvmwizard.run.liveness import living_runner
 from kvmwizard.run.model import RunnerStarted, RunState, RunStatus, StepStatus
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.store import RunStore
+from kvmwizard.words import say
 from tests.run.plans import files, plan_of, removing_step, starts
 
 WAIT_SECONDS = 30.0
@@ -183,6 +185,24 @@ def test_what_ended_while_nobody_looked_counts_as_done(store: RunStore, tmp_path
     assert starts(first) == 1
 
 
+def test_what_refused_while_nobody_looked_is_not_tried_again_by_itself(
+    store: RunStore, tmp_path: Path
+) -> None:
+    (first,) = files(tmp_path, "first")
+    told = json.dumps({"time": 0, "refused": asdict(say("No compiler is here. Install one, then retry."))})
+    progress = f"{store.state_directory}/runs/*/progress"
+    step = removing_step(first, script=f"sleep 1; cd {progress}; echo '{told}' >first; exit 1")
+    run_id = store.create(plan_of(step))
+    start_runner(store, run_id)
+    wait(store, run_id, lambda _: starts(first) == 1)
+    kill(store, run_id)
+    start_runner(store, run_id)
+    state = wait_for_end(store, run_id)
+    assert state.status is RunStatus.FAILED
+    assert str(state.steps["first"].words) == "No compiler is here. Install one, then retry."
+    assert starts(first) == 1
+
+
 def test_a_step_that_kills_its_runner_every_time_is_given_up(store: RunStore, tmp_path: Path) -> None:
     (first,) = files(tmp_path, "first")
     # The shell's parent is the runner: the command kills it, and then ends itself.
@@ -326,6 +346,7 @@ def test_a_runner_leaves_its_terminal_and_lives_on_when_that_closes(store: RunSt
 
 FULL_DISK = """
 import resource, signal, sys
+from dataclasses import asdict
 from pathlib import Path
 from kvmwizard.run import runner
 from kvmwizard.run.store import RunStore, journal_path
