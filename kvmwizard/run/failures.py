@@ -16,6 +16,12 @@ OUTDATED_LISTS = re.compile(
     r"404 +Not Found|Unable to fetch some archives|Some files failed to download|Hash Sum mismatch"
 )
 
+DPKG_ACCOUNT = re.compile(
+    r"^dpkg: error processing .*\n.* script subprocess returned error|^Errors were encountered while processing",
+    re.MULTILINE,
+)
+"""Where dpkg begins to name the packages that failed: what went wrong stands before it."""
+
 CAUSES: tuple[tuple[re.Pattern[str], Words], ...] = (
     (
         re.compile(r"No space left on device|have enough free space"),
@@ -215,4 +221,6 @@ def _coded(outcome: Outcome) -> Words:
 
 
 def _last_line(log: Sequence[str]) -> str:
-    return next((line.strip().rstrip(".") for line in reversed(log) if line.strip()), "-")
+    told = DPKG_ACCOUNT.split("\n".join(log), maxsplit=1)[0]
+    lines = told.splitlines() if told.strip() else log
+    return next((line.strip().rstrip(".") for line in reversed(lines) if line.strip()), "-")

@@ -45,6 +45,29 @@ def test_an_unknown_cause_quotes_the_last_line_and_names_the_log() -> None:
     assert "kvmwizard log a.step" in said
 
 
+@pytest.mark.parametrize(
+    ("log", "reason"),
+    [
+        (
+            "Setting up own (1) ...\ndepmod: FATAL: could not search modules: No such file or directory\n"
+            "dpkg: error processing package own (--install):\n"
+            " installed own package post-installation script subprocess returned error exit status 1\n"
+            "Errors were encountered while processing:\n own\n",
+            "depmod: FATAL: could not search modules",
+        ),
+        (
+            "dpkg: error processing archive own.deb (--install):\n"
+            " trying to overwrite '/boot/config', which is also in package other 1\n"
+            "Errors were encountered while processing:\n own.deb\n",
+            "trying to overwrite '/boot/config', which is also in package other 1",
+        ),
+        ("Errors were encountered while processing:\n own\n", "It said last: own."),
+    ],
+)
+def test_of_dpkg_the_reason_is_quoted_and_not_the_packages_that_it_names_last(log: str, reason: str) -> None:
+    assert reason in words(log)
+
+
 def test_only_the_last_attempt_counts() -> None:
     log = ["=== attempt 1, then", "404  Not Found", "=== attempt 2, now", "all else"]
     assert last_attempt(log) == ("all else",)
