@@ -17,7 +17,8 @@ OUTDATED_LISTS = re.compile(
 )
 
 DPKG_ACCOUNT = re.compile(
-    r"^dpkg: error processing .*\n.* script subprocess returned error|^Errors were encountered while processing",
+    r"^dpkg: error processing .*\n.* script subprocess returned error"
+    r"|^Errors were encountered while processing",
     re.MULTILINE,
 )
 """Where dpkg begins to name the packages that failed: what went wrong stands before it."""

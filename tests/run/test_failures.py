@@ -49,16 +49,20 @@ def test_an_unknown_cause_quotes_the_last_line_and_names_the_log() -> None:
     ("log", "reason"),
     [
         (
-            "Setting up own (1) ...\ndepmod: FATAL: could not search modules: No such file or directory\n"
-            "dpkg: error processing package own (--install):\n"
-            " installed own package post-installation script subprocess returned error exit status 1\n"
-            "Errors were encountered while processing:\n own\n",
+            (
+                "Setting up own (1) ...\ndepmod: FATAL: could not search modules: No such file or directory\n"
+                "dpkg: error processing package own (--install):\n"
+                " installed own package post-installation script subprocess returned error exit status 1\n"
+                "Errors were encountered while processing:\n own\n"
+            ),
             "depmod: FATAL: could not search modules",
         ),
         (
-            "dpkg: error processing archive own.deb (--install):\n"
-            " trying to overwrite '/boot/config', which is also in package other 1\n"
-            "Errors were encountered while processing:\n own.deb\n",
+            (
+                "dpkg: error processing archive own.deb (--install):\n"
+                " trying to overwrite '/boot/config', which is also in package other 1\n"
+                "Errors were encountered while processing:\n own.deb\n"
+            ),
             "trying to overwrite '/boot/config', which is also in package other 1",
         ),
         ("Errors were encountered while processing:\n own\n", "It said last: own."),
