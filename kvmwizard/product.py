@@ -7,11 +7,12 @@ import json
 import os
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from kvmwizard.paths import write_atomically
+from kvmwizard.words import Words
 
 LARGEST_STAMP_BYTES = 4 * 1024 * 1024
 
@@ -25,10 +26,16 @@ class Stamp:
     """Every file that it lists is there, and of the size it had."""
     about: dict[str, Any]
     """What the maker left for later: by which key it was verified, which symbols are missing."""
+    told: Any = None
+    """The fields of the Words that tell people what came of it, as the maker wrote them."""
 
 
 def write_stamp(
-    path: Path, identity: str, outputs: Iterable[Path], about: dict[str, Any] | None = None
+    path: Path,
+    identity: str,
+    outputs: Iterable[Path],
+    about: dict[str, Any] | None = None,
+    told: Words | None = None,
 ) -> None:
     """Say that the product is whole; the last thing its maker does. Raises OSError.
 
@@ -36,10 +43,12 @@ def write_stamp(
         path: where the stamp goes.
         identity: of the action that made the product.
         outputs: the files that later steps need; their sizes are kept.
-        about: what later steps or people should know, as JSON.
+        about: what later steps should know, as JSON.
+        told: what people should know: whose signature is good, which settings were not taken.
     """
     sizes = {str(output): output.lstat().st_size for output in outputs}
-    content = {"identity": identity, "outputs": sizes, "about": about or {}}
+    words = None if told is None else asdict(told)
+    content = {"identity": identity, "outputs": sizes, "about": about or {}, "told": words}
     write_atomically(path, json.dumps(content, sort_keys=True).encode("ascii") + b"\n")
 
 
@@ -61,7 +70,7 @@ def read_stamp(path: Path) -> Stamp | None:
         return None
     if not isinstance(identity, str) or not isinstance(about, dict):
         return None
-    return Stamp(identity=identity, whole=whole, about=about)
+    return Stamp(identity=identity, whole=whole, about=about, told=said.get("told"))
 
 
 def _has_size(path: Path, size: int) -> bool:

@@ -34,7 +34,8 @@ def compile_kernel(job: Job) -> None:
     counter.finish()
     image = make.build / make.image.path
     outputs = [image, make.build / "System.map", make.build / ".config"]
-    write_stamp(stamp, action.identity, outputs, {"release": release, "steps": counter.done})
+    told = say("Linux {release} is compiled", release=release)
+    write_stamp(stamp, action.identity, outputs, {"release": release, "steps": counter.done}, told)
 
 
 def _build(make: KernelMake, targets: tuple[str, ...], counter: StepCounter, jobs: int) -> None:

@@ -2,7 +2,7 @@
 
 import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from kvmwizard.build.kconfig import read_kconfig
@@ -57,14 +57,16 @@ def configure(job: Job) -> None:
     got = config_values(make.build / ".config")
     missing, absent = _missing(make, action, got)
     _tell(job, missing, absent)
+    options = sum(value in {"y", "m"} for value in got.values())
     about = {
         "release": f"{make.version}{action.local_version}",
-        "options": sum(value in {"y", "m"} for value in got.values()),
+        "options": options,
         "missing": {symbol.name: symbol.why.english for symbol in missing},
         "absent": absent,
         "cleared": cleared,
     }
-    write_stamp(stamp, action.identity, [make.build / ".config"], about)
+    told = _done_words(options, [*(symbol.why for symbol in missing), *map(_left_out, absent)])
+    write_stamp(stamp, action.identity, [make.build / ".config"], about, told)
 
 
 def fragment_text(symbols: Mapping[str, str]) -> str:
@@ -225,7 +227,7 @@ def _tell(job: Job, missing: Iterable[MissingSymbol], absent: Iterable[str]) -> 
     for line in lines:
         _note(line)
     for name in absent:
-        _note(say("{symbol} is left out: this version of Linux has no such symbol.", symbol=name))
+        _note(_left_out(name))
     if lines:
         job.progress.tell(
             say_many(
@@ -236,6 +238,27 @@ def _tell(job: Job, missing: Iterable[MissingSymbol], absent: Iterable[str]) -> 
             1,
             1,
         )
+
+
+def _left_out(name: str) -> Words:
+    return say("{symbol} is left out: this version of Linux has no such symbol.", symbol=name)
+
+
+def _done_words(options: int, not_taken: Sequence[Words]) -> Words:
+    if not not_taken:
+        return say_many(
+            "{count} option is on; all is as it was asked for",
+            "{count} options are on; all is as it was asked for",
+            options,
+        )
+    if len(not_taken) == 1:
+        return not_taken[0]
+    return say_many(
+        "{why} {count} more setting was not taken; the log says why.",
+        "{why} {count} more settings were not taken; the log says why.",
+        len(not_taken) - 1,
+        why=not_taken[0],
+    )
 
 
 def _note(words: Words) -> None:

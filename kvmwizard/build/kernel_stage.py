@@ -32,7 +32,7 @@ def stage(job: Job) -> None:
     _stage_boot(make, place / "boot", action.release)
     packed = write_payload(place, payload)
     about = {"digest": packed.digest, "files": packed.files, "bytes": packed.bytes}
-    write_stamp(stamp, action.identity, [payload], about)
+    write_stamp(stamp, action.identity, [payload], about, packed.words)
 
 
 def _stage_modules(make: KernelMake, place: Path, modules: Path) -> None:

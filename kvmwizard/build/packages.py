@@ -80,7 +80,9 @@ def unpack_from(archive: Archive, job: Job, action: UnpackPackages) -> None:
     part.rename(folder)
     _refuse_what_does_not_run(job, folder)
     outputs = [folder / PYTHON2, folder / Path(PYTHON2).name]
-    write_stamp(stamp, action.identity, outputs, {"archive": archive.uri, "suite": action.suite})
+    told = say("unpacked, after apt verified them: {packages}", packages=", ".join(action.packages))
+    about = {"archive": archive.uri, "suite": action.suite}
+    write_stamp(stamp, action.identity, outputs, about, told)
 
 
 def own_archive() -> Archive:

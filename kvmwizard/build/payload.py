@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import IO
 
 from kvmwizard.paths import UNFINISHED_SUFFIX, sync_directory
+from kvmwizard.plan.spans import size_words
 from kvmwizard.refusal import Refusal
-from kvmwizard.words import say
+from kvmwizard.words import Words, say, say_many
 
 LARGEST_HEAD_BYTES = 4 * 1024 * 1024
 """A distribution's kernel of some 4,300 modules needs less than one of them."""
@@ -48,6 +49,16 @@ class Payload:
     files: int
     bytes: int
     """Of all contents."""
+
+    @property
+    def words(self) -> Words:
+        """How much it is."""
+        return say_many(
+            "{count} file to install, {size}",
+            "{count} files to install, {size}",
+            self.files,
+            size=size_words(self.bytes),
+        )
 
 
 @dataclass

@@ -74,7 +74,8 @@ def compile_qemu(job: Job) -> None:
     compiling.unlink()
     programs = [built_program(tools.build, name) for name in action.programs]
     versions = [_version(tools, program) for program in programs]
-    write_stamp(stamp, action.identity, programs, {"versions": versions})
+    told = say("compiled; it calls itself {version}", version=versions[0])
+    write_stamp(stamp, action.identity, programs, {"versions": versions}, told)
 
 
 def _ninja_command(tools: QemuTools, jobs: int) -> tuple[Sequence[str], int | None]:

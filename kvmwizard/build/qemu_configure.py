@@ -20,7 +20,7 @@ from kvmwizard.job import Job, note, proxy_environment
 from kvmwizard.plan.build_model import ConfigureQemu
 from kvmwizard.product import write_stamp
 from kvmwizard.resources import asset_path
-from kvmwizard.words import say
+from kvmwizard.words import Words, say
 
 OPTION_SCRIPTS = ("configure", "scripts/meson-buildoptions.sh")
 CONFIGURATION = ("config-host.mak", "config-host.h")
@@ -60,8 +60,19 @@ def configure_qemu(job: Job) -> None:
     _refuse_what_is_missing(chosen.given, tools.build)
     (tools.build / CONFIGURED).touch()
     outputs = (tools.build / name for name in ("config-host.mak", "build.ninja", CONFIGURED))
-    about = {"left_out": list(chosen.left_out)}
-    write_stamp(stamp, action.identity, [path for path in outputs if path.is_file()], about)
+    made = [path for path in outputs if path.is_file()]
+    told = _done_words(tools.version, chosen.left_out)
+    write_stamp(stamp, action.identity, made, {"left_out": list(chosen.left_out)}, told)
+
+
+def _done_words(version: str, left_out: Sequence[str]) -> Words:
+    if not left_out:
+        return say("QEMU {version} is configured", version=version)
+    return say(
+        "QEMU {version} is configured, without {flags}, which it does not know",
+        version=version,
+        flags=" ".join(left_out),
+    )
 
 
 def _known_options(tools: QemuTools, python: tuple[str, ...]) -> frozenset[str]:

@@ -38,7 +38,7 @@ def stage_qemu(job: Job) -> None:
     _refuse_without_programs(stage, action.programs)
     packed = write_payload(stage, payload)
     about = {"digest": packed.digest, "files": packed.files, "bytes": packed.bytes}
-    write_stamp(stamp, action.identity, [payload], about)
+    write_stamp(stamp, action.identity, [payload], about, packed.words)
 
 
 def _copy_installed(build: Path, stage: Path) -> None:

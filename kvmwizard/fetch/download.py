@@ -117,9 +117,10 @@ class Download:
         size = path.stat().st_size
         for proof in evidence:
             note(f"{proof.kind} holds: {proof.fingerprint or sha256} {proof.owner or ''}".rstrip())
+        words = _done_words(self._name, evidence)
         about = {"sha256": sha256, "bytes": size, "verified_by": [proof.as_json() for proof in evidence]}
-        write_stamp(self._wish.stamp, self._wish.identity, [path], about)
-        self._progress.tell(_done_words(self._name, evidence), size, size, "bytes")
+        write_stamp(self._wish.stamp, self._wish.identity, [path], about, words)
+        self._progress.tell(words, size, size, "bytes")
 
     def _hash(self, path: Path) -> str:
         digest, read, size = hashlib.sha256(), 0, path.stat().st_size

@@ -24,7 +24,7 @@ from kvmwizard.fetch.submodules import (
 )
 from kvmwizard.fetch.sweep import remove_tree, sweep
 from kvmwizard.fetch.tag import check_tag, parse_tag
-from kvmwizard.fetch.unfinished import flushing, put_in_place, unfinished_folder
+from kvmwizard.fetch.unfinished import Label, flushing, put_in_place, unfinished_folder
 from kvmwizard.fetch.unpack import TOP, apply_patches, extract_argv, only_folder, refuse_root
 from kvmwizard.fetch.wishes import TagWish, tag_wish
 from kvmwizard.job import Job, Progress, note
@@ -74,12 +74,13 @@ class TagFetch:
                     "entries": swept.entries,
                     "verified_by": self._evidence(checked, url),
                 }
-                put_in_place(made, wish.tree, wish.stamp, wish.identity, about)
+                told = _done_words(wish, checked)
+                put_in_place(made, wish.tree, Label(wish.stamp, wish.identity, about, told))
         except GitFailed as failed:
             if is_full(wish.repository):
                 raise full_disk(wish.repository) from failed
             raise
-        self._progress.tell(_done_words(wish, checked))
+        self._progress.tell(told)
 
     def _evidence(self, checked: Checked, url: str) -> list[dict[str, str | None]]:
         held: list[dict[str, str | None]] = []

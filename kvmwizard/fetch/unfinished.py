@@ -8,11 +8,13 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from kvmwizard.fetch.sweep import remove_tree
 from kvmwizard.paths import PRIVATE_MODE, sync_directory
 from kvmwizard.product import write_stamp
+from kvmwizard.words import Words
 
 FLUSH_SECONDS = 1.0
 MARKS = ("Makefile", "Kconfig", "configure", "VERSION", "MAINTAINERS", "COPYING")
@@ -32,16 +34,28 @@ def unfinished_folder(tree: Path) -> Iterator[Path]:
         remove_tree(folder)
 
 
-def put_in_place(made: Path, tree: Path, stamp: Path, identity: str, about: dict[str, object]) -> None:
+@dataclass(frozen=True)
+class Label:
+    """What a tree's stamp will say; see `write_stamp`."""
+
+    stamp: Path
+    identity: str
+    about: dict[str, object]
+    told: Words
+
+
+def put_in_place(made: Path, tree: Path, label: Label) -> None:
     """Give a whole tree its name, in place of what was there, and write its stamp. Raises OSError."""
     flush(made)
+    stamp = label.stamp
     # No stamp may vouch for a tree that is being taken away.
     stamp.parent.mkdir(mode=PRIVATE_MODE, parents=True, exist_ok=True)
     stamp.unlink(missing_ok=True)
     remove_tree(tree)
     made.rename(tree)
     sync_directory(tree.parent)
-    write_stamp(stamp, identity, [tree / mark for mark in marks_of(tree)], about)
+    marks = [tree / mark for mark in marks_of(tree)]
+    write_stamp(stamp, label.identity, marks, label.about, label.told)
 
 
 def marks_of(tree: Path) -> list[str]:

@@ -12,10 +12,10 @@ from kvmwizard.fetch.chain import run_chain
 from kvmwizard.fetch.refused import FetchRefused
 from kvmwizard.fetch.space import full_disk, is_full, require_space
 from kvmwizard.fetch.sweep import sweep
-from kvmwizard.fetch.unfinished import flushing, marks_of, put_in_place, unfinished_folder
+from kvmwizard.fetch.unfinished import Label, flushing, marks_of, put_in_place, unfinished_folder
 from kvmwizard.fetch.wishes import UnpackWish, unpack_wish
 from kvmwizard.job import Job, Progress
-from kvmwizard.words import say
+from kvmwizard.words import Words, say
 
 SPACE_FACTOR = 1.15
 """A kernel's 79,000 files fill 1.12 times their own size on ext4, whose blocks have 4 KB."""
@@ -41,7 +41,19 @@ def unpack(wish: UnpackWish, progress: Progress) -> None:
             progress.tell(say("Looking over the source"))
             swept = sweep(made)
             apply_patches(made, wish.patches, progress)
-        put_in_place(made, wish.tree, wish.stamp, wish.identity, {"entries": swept.entries})
+        label = Label(wish.stamp, wish.identity, {"entries": swept.entries}, _done_words(wish))
+        put_in_place(made, wish.tree, label)
+
+
+def _done_words(wish: UnpackWish) -> Words:
+    name = wish.archive.name
+    if not wish.patches:
+        return say("{name} is unpacked", name=name)
+    return say(
+        "{name} is unpacked; applied: {patches}",
+        name=name,
+        patches=", ".join(patch.name for patch in wish.patches),
+    )
 
 
 def refuse_root() -> None:

@@ -274,7 +274,7 @@ def _product_evidence(condition: ProductMade, observed: ObservedProduct) -> Word
         return say("made for other choices, as {path} says", path=condition.path)
     if not observed.whole:
         return say("files that {path} lists are missing", path=condition.path)
-    return say("made already, as {path} says", path=condition.path)
+    return observed.told or say("made, as {path} says", path=condition.path)
 
 
 def _tree_holds(condition: TreeInstalled, observed: ObservedTree) -> bool:

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from kvmwizard.plan.base import PlanModel
+from kvmwizard.words import Words
 
 
 class ObservedLists(PlanModel):
@@ -88,6 +89,8 @@ class ObservedProduct(PlanModel):
     identity: str | None = None
     """None where there is no stamp."""
     whole: bool = False
+    told: Words | None = None
+    """What its maker says of it: whose signature is good, which settings were not taken."""
 
 
 class ObservedTree(PlanModel):

@@ -178,8 +178,9 @@ def _conclude(job: Job, action: BootKernel, trial: Trial) -> None:
         "seconds": round(trial.seconds, 1),
         "console": lines[-TAIL_LINES:],
     }
-    write_stamp(Path(action.stamp), action.identity, [Path(action.image)], about)
-    job.progress.tell(_booted(trial, release), 1, 1)
+    told = _booted(trial, release)
+    write_stamp(Path(action.stamp), action.identity, [Path(action.image)], about, told)
+    job.progress.tell(told, 1, 1)
 
 
 def _why_not(action: BootKernel, trial: Trial) -> Words:

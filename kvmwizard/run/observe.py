@@ -38,6 +38,7 @@ from kvmwizard.plan.observed import (
 from kvmwizard.product import read_stamp
 from kvmwizard.run import trees
 from kvmwizard.run.refused import RunRefused
+from kvmwizard.run.workers import told_words
 from kvmwizard.words import Words, say, say_many
 
 QUERY_SECONDS = 60.0
@@ -225,7 +226,7 @@ def _product(condition: ProductMade) -> ObservedProduct:
         raise RunRefused(_cannot_look(condition.path, error.strerror or str(error))) from error
     if stamp is None:
         return ObservedProduct()
-    return ObservedProduct(identity=stamp.identity, whole=stamp.whole)
+    return ObservedProduct(identity=stamp.identity, whole=stamp.whole, told=told_words(stamp.told))
 
 
 def _tree(condition: TreeInstalled | TreeAbsent) -> ObservedTree:

@@ -88,11 +88,16 @@ def refusal(progress: Path) -> Words | None:
     """Why the worker did not do it, in its own words; None where it did not say. Raises OSError."""
     for line in map(_parsed, tail(progress, 1)):
         if "refused" in line:
-            try:
-                return _WORDS.validate_python(line["refused"])
-            except ValidationError:
-                return None
+            return told_words(line["refused"])
     return None
+
+
+def told_words(told: object) -> Words | None:
+    """A sentence as a worker wrote it; None for what is none."""
+    try:
+        return _WORDS.validate_python(told)
+    except ValidationError:
+        return None
 
 
 def _parsed(line: str) -> dict[str, Any]:

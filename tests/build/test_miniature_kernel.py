@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kvmwizard.run.workers import told_words
 from tests.build.kernels import KVM_SYMBOLS, KernelFolder, why_no_miniature
 from tests.build.worker import Ended, Worker, run_worker
 
@@ -61,6 +62,7 @@ def test_configured_compiled_and_staged(kernel: KernelFolder) -> None:
     assert ended.stamp is not None
     assert ended.stamp.about["release"] == "6.1.7-own"
     assert ended.stamp.about["missing"] == {}
+    assert ended.stamp.told["plural"].endswith("all is as it was asked for")
     assert {'CONFIG_LOCALVERSION="-own"', "CONFIG_KVM=m"} <= set(configured(kernel))
     assert "CONFIG_LOCALVERSION_AUTO=y" not in configured(kernel)
     ended = run_worker(kernel.compile(), kernel.path)
@@ -120,6 +122,12 @@ def test_a_missing_symbol_is_named_with_what_blocked_it(kernel: KernelFolder) ->
     assert ended.stamp.about["absent"] == ["NO_SUCH"]
     assert "NO_SUCH is left out: this version of Linux has no such symbol." in ended.log
     assert ended.said[-1] == "2 settings were not taken; the log says why."
+    told = told_words(ended.stamp.told)
+    assert told is not None
+    assert told.english == (
+        "KVM_AMD needs NET, which is off. Switch that on in the configuration that this one starts from. "
+        "2 more settings were not taken; the log says why."
+    )
 
 
 @pytest.mark.parametrize(

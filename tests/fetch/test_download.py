@@ -18,6 +18,7 @@ def test_a_good_file_is_kept_with_who_vouches_for_it(downloads: Downloads) -> No
     key = downloads.mirror.key.fingerprint
     held = [(proof["kind"], proof["fingerprint"]) for proof in stamp.about["verified_by"]]
     assert held == [("listed-checksum", key), ("detached-signature", key)]
+    assert stamp.told["template"] == "{name} is here, signature of {owner} good"
 
 
 def test_a_file_that_is_here_already_is_verified_and_not_downloaded_again(downloads: Downloads) -> None:

@@ -89,6 +89,7 @@ def test_an_unsigned_tag_is_refused_unless_that_was_agreed_to(
     stamp = builder.read_stamp()
     assert stamp is not None
     assert stamp.about["verified_by"] == []
+    assert stamp.told["template"] == "{tag} is here, unverified"
 
 
 def test_a_stranger_s_tag_is_refused_and_the_published_commit_is_as_good_as_a_key(

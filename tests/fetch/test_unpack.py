@@ -30,6 +30,7 @@ def test_a_good_tarball_becomes_the_tree(builder: Bench, small_tree: Path) -> No
     stamp = builder.read_stamp()
     assert stamp is not None
     assert stamp.whole
+    assert stamp.told["template"] == "{name} is unpacked"
     assert sorted(path.name for path in builder.tree.parent.iterdir()) == ["source", "source.stamp"]
     assert {line["unit"] for line in done.told if line["done"]} == {"bytes"}
 

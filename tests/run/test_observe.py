@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from kvmwizard.plan.conditions import holds
+from kvmwizard.plan.build_model import ProductMade
+from kvmwizard.plan.conditions import evidence, holds
 from kvmwizard.plan.model import (
     Condition,
     DeviceAclGrants,
@@ -24,7 +25,9 @@ from kvmwizard.plan.model import (
     UserInGroup,
     UserNotInGroup,
 )
+from kvmwizard.product import write_stamp
 from kvmwizard.run.observe import observe, plan_evidence
+from kvmwizard.words import Words, say
 from tests.run.plans import files, plan_of, removing_step
 
 PASSWD = Path("/etc/passwd")
@@ -101,3 +104,22 @@ def test_the_evidence_of_a_plan_is_of_the_steps_that_have_nothing_to_do(tmp_path
     evidence = plan_evidence(plan_of(removing_step(there), removing_step(tmp_path / "gone")))
     assert set(evidence) == {"gone"}
     assert "does not exist" in evidence["gone"].english
+
+
+@pytest.mark.parametrize("told", [say("{name} is here, unverified", name="x.tar.xz"), None])
+def test_of_a_product_its_maker_says_what_came_of_it(tmp_path: Path, told: Words | None) -> None:
+    stamp = tmp_path / "stamp"
+    write_stamp(stamp, "1e" * 32, [], {}, told)
+    condition = ProductMade(path=str(stamp), identity="1e" * 32)
+    seen = observe(condition)
+    assert holds(condition, seen)
+    expected = "x.tar.xz is here, unverified" if told is not None else f"made, as {stamp} says"
+    assert evidence(condition, seen).english == expected
+
+
+def test_what_a_maker_says_in_no_known_way_is_not_told(tmp_path: Path) -> None:
+    stamp = tmp_path / "stamp"
+    write_stamp(stamp, "1e" * 32, [], {}, say("whole"))
+    stamp.write_text(stamp.read_text(encoding="ascii").replace("template", "temple"), encoding="ascii")
+    condition = ProductMade(path=str(stamp), identity="1e" * 32)
+    assert evidence(condition, observe(condition)).english == f"made, as {stamp} says"
