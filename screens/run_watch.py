@@ -10,13 +10,14 @@ from kvmwizard.run.log import LogFollower, tail
 from kvmwizard.run.model import RunState, RunStatus, StepProgress, StepState, StepStatus
 from kvmwizard.run.store import RunStore
 from kvmwizard.run.undo import last_changing_run
-from kvmwizard.words import _
+from kvmwizard.words import _, say_many
 from screens.terminal import Signs
 from screens.widgets.entries import Entry, Part, Sign
 
 BAR_CELLS = 16
 SHORT_BAR_CELLS = 8
 """Where a count stands beside it: both must fit 80 columns beside a title."""
+RATE_CELLS = len("999 kB/s")
 KEPT_LINES = 200
 """Of the end of a log, on the screen and a key away."""
 MINUTE = 60
@@ -160,16 +161,30 @@ def step_sign(step: Step, state: StepState) -> Sign:
 def step_detail(step: Step, state: StepState, progress: StepProgress | None, signs: Signs) -> str:
     """A bar or a word; the evidence and the failure are told in full below the list."""
     if state.status is StepStatus.RUNNING:
-        if progress is not None and progress.fraction is not None:
-            count = progress_count(progress)
-            bar = progress_bar(progress.fraction, signs, SHORT_BAR_CELLS if count else BAR_CELLS)
-            return f"{bar} {count}".rstrip()
-        return str(progress.words) if progress is not None else _("under way")
+        return progress_detail(progress, signs) if progress is not None else _("under way")
     if state.status is StepStatus.SKIPPED:
         return _("already so")
     if state.status is StepStatus.FAILED:
         return _("failed") if step.required else _("went on without it")
     return ""
+
+
+def progress_detail(progress: StepProgress, signs: Signs) -> str:
+    """A bar, or what is known in its place; as wide from one look to the next, so that no column moves."""
+    if progress.fraction is None:
+        if is_being_counted(progress):
+            return str(say_many("{count} step so far", "{count} steps so far", round(progress.done or 0)))
+        return str(progress.words)
+    count = progress_count(progress)
+    if not count:
+        return progress_bar(progress.fraction, signs)
+    width = RATE_CELLS if progress.unit == "bytes" else 2 * len(f"{progress.total or 0:,.0f}") + 1
+    return f"{progress_bar(progress.fraction, signs, SHORT_BAR_CELLS)} {count:>{width}}"
+
+
+def is_being_counted(progress: StepProgress) -> bool:
+    """Whether the steps done are known, and not yet how many there are."""
+    return progress.unit == "steps" and progress.done is not None and progress.total is None
 
 
 def progress_bar(fraction: float, signs: Signs, cells: int = BAR_CELLS) -> str:
@@ -213,7 +228,10 @@ def seconds_left(progress: StepProgress, elapsed: float) -> float:
 def step_explanation(step: Step, state: StepState, progress: StepProgress | None) -> tuple[Part, ...]:
     """What there is to say of the selected step."""
     if progress is not None:
-        return (Part(_("Now"), str(progress.words)),)
+        now = Part(_("Now"), str(progress.words))
+        if not is_being_counted(progress):
+            return (now,)
+        return (now, Part(_("Left"), _("How much there is to do is still being counted.")))
     if state.status is StepStatus.RUNNING:
         return (Part(_("Now"), _("It is under way; what it prints is below.")),)
     if state.status is StepStatus.WAITING:
