@@ -1,6 +1,6 @@
 """Kernel options: modules at boot, guests within guests, the IOMMU."""
 
-from kvmwizard.answers import AnswerModel, KernelOptionsAnswer, iommu_obstacle
+from kvmwizard.answers import AnswerModel, KeepKernel, KernelOptionsAnswer, iommu_obstacle
 from kvmwizard.host.facts import Facts
 from kvmwizard.host.modules import ModuleFacts, ModuleState
 from kvmwizard.host.reading import Unknown
@@ -38,11 +38,20 @@ class KernelOptionsPage(ChoicePage):
         """The question; plainly, where nothing can be changed."""
         facts = self.state.machine.facts if self.state.machine is not None else None
         if facts is not None and facts.modules.loadable is False and iommu_obstacle(facts) is not None:
-            return _(
+            return str(self._nothing_to_change())
+        return _("What shall the kernel do for guests, now and at every start?")
+
+    def _nothing_to_change(self) -> Words:
+        answer = self.state.answers.kernel
+        if answer is None or isinstance(answer.kernel, KeepKernel):
+            return say(
                 "Nothing can be changed here: this kernel takes no modules, and what it can do is built in. "
                 "Press Enter to go on."
             )
-        return _("What shall the kernel do for guests, now and at every start?")
+        return say(
+            "Nothing can be changed here yet: the running kernel takes no modules, and what it can do is "
+            "built in. Come back once the new kernel runs. Press Enter to go on."
+        )
 
     def choices(self, facts: Facts) -> tuple[Entry, ...]:
         """Modules, then guests within guests, then the IOMMU."""
@@ -97,7 +106,7 @@ def module_entry(module: ModuleFacts, facts: Facts, *, chosen: bool) -> Entry:
             Part(_("Now"), _("It is part of the kernel, so it is always there and need not be loaded."))
         )
     elif not switchable:
-        parts.append(Part(_("Now"), _("This kernel takes no modules, so it cannot be loaded.")))
+        parts.append(Part(_("Now"), _("The running kernel takes no modules, so it cannot be loaded.")))
     else:
         parts.append(Part(_("Chosen"), _("It is loaded by the plan, and at every start of this machine.")))
     if module.blacklisted_by is not None:

@@ -106,8 +106,8 @@ class MirrorsScreen(ModalScreen[SourcesAnswer | None]):
         self._explain()
 
     def _entry(self, field: str) -> Entry:
-        value = getattr(self._answer, field)
-        return Entry(field, Sign.NONE, str(WORDS[field][0]), value or _("the project's own"))
+        without = _("none") if field.endswith("_key") else _("the project's own")
+        return Entry(field, Sign.NONE, str(WORDS[field][0]), getattr(self._answer, field) or without)
 
     @on(EntryList.Moved)
     def _moved(self, event: EntryList.Moved) -> None:

@@ -6,6 +6,7 @@ worker gives up root's rights.
 
 import codecs
 import html
+import re
 import stat
 import time
 from collections.abc import Iterator
@@ -51,6 +52,8 @@ class Patience:
         time.sleep(self.wait_seconds * 2 ** (tried - 1))
 
 
+NUMBER_OF_ERROR = re.compile(r"^\[Errno -?\d+\] ")
+"""How Python begins what the system says of an address."""
 PATIENT = Patience()
 BRISK = Patience(tries=1, connect_seconds=8.0, stall_seconds=15.0)
 """For what somebody waits for at the screen."""
@@ -328,7 +331,7 @@ def _trouble_words(url: str, error: Exception, patience: Patience) -> Words:
         return say(
             "{host} cannot be reached: {error}. Check the network and its proxy, or choose another mirror.",
             host=host,
-            error=str(error),
+            error=NUMBER_OF_ERROR.sub("", str(error)),
         )
     return say(
         "The answer of {host} for {url} broke off: {error}. Try again, or choose another mirror.",

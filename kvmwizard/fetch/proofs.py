@@ -148,8 +148,14 @@ def _sum_in(name: str, proof: ListedChecksum, content: bytes, url: str) -> Expec
 def _signature_in(proof: DetachedSignature, content: bytes, url: str) -> WaitingSignature | Words:
     if len(content) > LARGEST_SIGNATURE_BYTES or not _may_be_signature(content):
         return say("{url} is no signature.", url=url)
+    note(
+        say(
+            "Whose signature {url} is, is asked before the file is here: over nothing, which gpgv calls bad.",
+            url=url,
+        ).english
+    )
     with Path(os.devnull).open("rb") as nothing:
-        # It is over something else than nothing, but by whom it is can be told before a long download.
+        # By whom it is can be told before a long download.
         checked = check_stream(content, [], nothing, proof.keys)
     if checked.outcome in {Outcome.UNKNOWN, Outcome.NONE}:
         return _not_proven(url, checked)

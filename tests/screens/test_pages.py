@@ -4,7 +4,16 @@ from pathlib import Path
 
 from textual.widgets import Input
 
-from kvmwizard.answers import AccessAnswer, Answers, DistributionKernel, KeepKernel, LocalQemu
+from kvmwizard.answers import (
+    AccessAnswer,
+    Answers,
+    DistributionKernel,
+    KeepKernel,
+    KernelAnswer,
+    LocalQemu,
+    ReleaseKernel,
+    WelcomeAnswer,
+)
 from kvmwizard.checks.judge import judge
 from kvmwizard.host.facts import Facts
 from kvmwizard.host.kvm_device import OpenOutcome
@@ -140,6 +149,21 @@ async def test_where_nothing_can_be_changed_the_page_says_so_and_lets_go_on(stat
         assert walk.saved == before
         await walk.press("escape" if isinstance(walk.app.screen, TextScreen) else "shift", "enter")
         assert walk.page.PAGE == "qemu"
+
+
+async def test_of_a_kernel_that_is_not_here_yet_nothing_is_said_that_is_true_of_the_running_one(
+    state_directory: Path,
+) -> None:
+    facts = make_facts(
+        modules={**module_states(kvm=ModuleState.BUILT_IN), "loadable": False},
+        iommu={"tables": (), "groups": 0},
+    )
+    answers = Answers(
+        welcome=WelcomeAnswer(route="source"), kernel=KernelAnswer(kernel=ReleaseKernel(version="6.12.104"))
+    )
+    async with walking(at(state_directory, "kernel_options", answers), facts=facts) as walk:
+        assert "the running kernel takes no modules" in " ".join(walk.text.split())
+        assert "Come back once the new kernel runs." in " ".join(walk.text.split())
 
 
 def test_a_module_of_a_kernel_without_modules_has_no_switch() -> None:
