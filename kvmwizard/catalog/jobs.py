@@ -67,6 +67,32 @@ def jobs_for(
     return Jobs(possible, fewer)
 
 
+def why_not_together(
+    facts: Facts, linux_jobs: int, qemu_jobs: int, *, debug_info: bool = False
+) -> Words | None:
+    """Why a kernel and a QEMU are not compiled at the same time; None where memory holds both.
+
+    As for `jobs_for`, memory that nobody knows is taken for enough.
+
+    Args:
+        facts: the machine's available memory.
+        linux_jobs: compilers of the kernel at the same time.
+        qemu_jobs: those of QEMU.
+        debug_info: whether the kernel gets debugging symbols.
+    """
+    available = known(facts.memory.available, None)
+    linux, qemu = (_job_bytes("linux", debug_info=debug_info), _job_bytes("qemu", debug_info=False))
+    needed = LINK_BYTES + linux_jobs * linux + qemu_jobs * qemu
+    if available is None or needed <= available:
+        return None
+    return say(
+        "Linux and QEMU are compiled one after the other: {gigabytes} GB of memory are free, and together "
+        "they may take {needed} GB.",
+        gigabytes=f"{available / 1024 / MEGABYTES:.1f}",
+        needed=f"{needed / 1024 / MEGABYTES:.1f}",
+    )
+
+
 def _job_bytes(project: Literal["linux", "qemu"], *, debug_info: bool) -> int:
     if project == "qemu":
         return QEMU_JOB_BYTES

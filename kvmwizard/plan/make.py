@@ -93,6 +93,7 @@ def _builds(facts: Facts, answers: Answers) -> _Builds:
         steps=tuple(step for part in parts for step in part.steps),
         notes=(
             *(note for part in parts for note in part.notes),
+            *(() if setting.why_not_together is None else (setting.why_not_together,)),
             *build_package_notes(facts, answers),
             say(
                 "All of this is built in {folder}, which takes about {size}. It stays there, so that "

@@ -302,8 +302,10 @@ Action = Annotated[
     Field(discriminator="kind"),
 ]
 
-Resource = Literal["network", "packages", "processor"]
-"""`packages` is the package manager's lock: one step at a time holds it."""
+Resource = Literal["network", "packages", "processor", "memory"]
+"""What steps share. `packages` is the package manager's lock, and `memory` is named by steps whose needs
+do not fit into it together: one step at a time has either. The others' users slow each other down.
+"""
 
 
 class Step(PlanModel):

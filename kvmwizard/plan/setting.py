@@ -4,12 +4,15 @@ from dataclasses import dataclass
 
 from kvmwizard.answers import Answers
 from kvmwizard.catalog.adviser import Remedy, advise, tools_of
+from kvmwizard.catalog.chosen import chosen_kernel, chosen_qemu
 from kvmwizard.catalog.feasibility import toolchain_problems
+from kvmwizard.catalog.jobs import jobs_for, why_not_together
 from kvmwizard.catalog.sources import Project
 from kvmwizard.catalog.version import Version
 from kvmwizard.host.facts import Facts
 from kvmwizard.host.reading import known
 from kvmwizard.plan.layout import build_folder
+from kvmwizard.plan.model import Resource
 from kvmwizard.plan.refused import PlanRefused
 from kvmwizard.words import Words, say
 
@@ -31,6 +34,22 @@ class Setting:
         toolchain = self.facts.toolchain
         present = {name for name, tool in toolchain.tools.items() if tool.path is not None}
         return present.union(toolchain.source_tools).issuperset(names)
+
+    @property
+    def compiling(self) -> tuple[Resource, ...]:
+        """What a step that compiles uses."""
+        return ("processor",) if self.why_not_together is None else ("processor", "memory")
+
+    @property
+    def why_not_together(self) -> Words | None:
+        """Why a kernel and a QEMU are compiled one after the other, where both are; else None."""
+        kernel, qemu = chosen_kernel(self.answers), chosen_qemu(self.answers)
+        if kernel is None or qemu is None:
+            return None
+        debug_info = kernel.build.debug_info
+        linux_jobs = jobs_for(self.facts, "linux", kernel.build.jobs, debug_info=debug_info)
+        qemu_jobs = jobs_for(self.facts, "qemu", qemu.build.jobs)
+        return why_not_together(self.facts, linux_jobs.count, qemu_jobs.count, debug_info=debug_info)
 
     def workers(self, jobs: int) -> int:
         """How many compilers really run at once."""

@@ -180,7 +180,7 @@ class _Parts:
             action,
             self.costs["compile"],
             needs=("kernel.configure",),
-            uses=("processor",),
+            uses=self.setting.compiling,
         )
 
     def _boot_step(self, compiled: CompileKernel, qemu: GuestQemu) -> Step:

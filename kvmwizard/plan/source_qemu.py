@@ -130,7 +130,7 @@ class _Parts:
                 self._compile(),
                 self.costs["compile"],
                 needs=("qemu.configure",),
-                uses=("processor",),
+                uses=self.setting.compiling,
             ),
             build_step(
                 "qemu.stage",

@@ -6,8 +6,8 @@ from kvmwizard.plan.model import Plan, Resource, Step
 from kvmwizard.run.model import StepState, StepStatus
 
 FINISHED_WELL = frozenset({StepStatus.DONE, StepStatus.SKIPPED})
-EXCLUSIVE: frozenset[Resource] = frozenset({"packages", "processor"})
-"""What one step at a time may use; the network is shared."""
+EXCLUSIVE: frozenset[Resource] = frozenset({"packages", "memory"})
+"""What one step at a time may use."""
 
 
 def startable(plan: Plan, states: Mapping[str, StepState]) -> tuple[Step, ...]:

@@ -2,7 +2,7 @@ from typing import Literal
 
 import pytest
 
-from kvmwizard.catalog.jobs import jobs_for
+from kvmwizard.catalog.jobs import jobs_for, why_not_together
 from tests.facts_builder import GIB, NOT_LIVE, make_facts
 
 
@@ -40,3 +40,14 @@ def test_where_nothing_is_known_it_is_one_or_what_was_asked() -> None:
     facts = make_facts(processor={"processors": NOT_LIVE}, memory={"available": NOT_LIVE})
     assert jobs_for(facts, "linux", None).count == 1
     assert jobs_for(facts, "linux", 3).count == 3
+
+
+def test_both_are_compiled_at_once_where_memory_holds_both() -> None:
+    facts = make_facts(memory={"available": 7 * GIB})
+    assert why_not_together(facts, 4, 4) is None
+    for linux, qemu, debug_info in ((5, 4, False), (4, 5, False), (4, 4, True)):
+        words = why_not_together(facts, linux, qemu, debug_info=debug_info)
+        assert words is not None
+        assert "7.0 GB of memory are free" in words.english
+    unknown = make_facts(memory={"available": NOT_LIVE})
+    assert why_not_together(unknown, 64, 64) is None

@@ -27,6 +27,16 @@ def test_independent_steps_start_together_unless_they_share_what_one_alone_may_h
     assert [each.id for each in startable(plan, states)] == ["a", "c"]
 
 
+def test_what_memory_does_not_hold_together_comes_one_after_the_other() -> None:
+    plan = plan_of(
+        step("a", uses=("processor", "memory")),
+        step("b", uses=("processor", "memory")),
+        step("c", uses=("processor",)),
+    )
+    states = {"a": WAITING, "b": WAITING, "c": WAITING}
+    assert [each.id for each in startable(plan, states)] == ["a", "c"]
+
+
 def test_root_does_one_thing_at_a_time() -> None:
     plan = plan_of(step("a", root=True), step("b", root=True), step("c"))
     states = {"a": RUNNING, "b": WAITING, "c": WAITING}

@@ -9,7 +9,7 @@ from kvmwizard.fetch.proofs import Gathered, refuse_unproven
 from kvmwizard.plan.build_model import BootKernel, DownloadSource, FetchTag, ProductMade
 from kvmwizard.plan.model import Action, Plan, Step
 from kvmwizard.product import write_stamp
-from kvmwizard.run.expected import expected_seconds
+from kvmwizard.run.expected import expected_seconds, expected_spans
 from kvmwizard.run.model import (
     RunEnded,
     RunState,
@@ -233,3 +233,15 @@ def test_steps_side_by_side_take_the_time_of_the_longer(tmp_path: Path) -> None:
     assert expected_seconds(plan) == 150
     assert expected_seconds(plan, {"a"}) == 90, "d waits for b alone, while c is done long before"
     assert expected_seconds(plan, {step.id for step in steps}) == 0
+
+
+def test_steps_that_want_the_processors_at_the_same_time_share_them(tmp_path: Path) -> None:
+    steps = (
+        step("a", boot(tmp_path), 50, uses=("processor",)),
+        step("b", boot(tmp_path), 30, uses=("processor",)),
+        step("c", boot(tmp_path), 20),
+    )
+    plan = Plan(user="alice", qemu=None, steps=steps)
+    spans = expected_spans(plan)
+    assert spans == {"a": (0, 80), "b": (0, 60), "c": (0, 20)}
+    assert expected_seconds(plan) == 80
