@@ -116,7 +116,8 @@ class ProofPage(UndoingPage):
             expected_kernel=plan.kernel_release if plan is not None else None,
             on_level=lambda level: self._tell(self.LevelDone(level)),
         )
-        self._tell(self.Proved(proof, plan.notes if plan is not None else ()))
+        notes = () if plan is None else tuple(note for note in plan.notes if note not in plan.settled)
+        self._tell(self.Proved(proof, notes))
 
     def _tell(self, message: Message) -> None:
         if not self._cancelled.is_set():
@@ -224,6 +225,6 @@ def command_entry(proof: Proof) -> Entry:
         whole=True,
         explanation=(
             Part(_("Command"), command),
-            Part(_("Disk"), _("Make one first: {command}", command="qemu-img create -f qcow2 disk.img 20G")),
+            Part(_("Disk"), _("Make one first: {command}", command="truncate -s 20G disk.img")),
         ),
     )

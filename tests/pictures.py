@@ -134,7 +134,7 @@ async def proof(walk: Walk) -> None:
         good=True,
         command_line=(
             "/usr/bin/qemu-system-x86_64",
-            *("-enable-kvm", "-m", "2048", "-cpu", "host", "-drive", "file=disk.img,format=qcow2"),
+            *("-enable-kvm", "-m", "2048", "-cpu", "host", "-drive", "file=disk.img,format=raw"),
         ),
     )
     for each in told.levels:

@@ -62,6 +62,7 @@ def make_plan(facts: Facts, answers: Answers) -> Plan:
             *kernel_notes(facts, answers),
             *access_notes(facts, answers.access, loads_modules),
         ),
+        settled=builds.settled,
         only_shown=_only_shown(facts, steps),
         steps=in_order(_with_needs_that_are_there(steps)),
     )
@@ -74,6 +75,7 @@ class _Builds:
     folder: str | None = None
     steps: tuple[Step, ...] = ()
     notes: tuple[Words, ...] = ()
+    settled: tuple[Words, ...] = ()
     emulator: str | None = None
     """The QEMU that is built, where it will be installed."""
 
@@ -88,12 +90,14 @@ def _builds(facts: Facts, answers: Answers) -> _Builds:
     guest = _guest_qemu(facts, answers) if qemu is None else qemu.guest
     kernel = None if wanted_kernel is None else kernel_build(setting, wanted_kernel, guest)
     parts = [part for part in (kernel, qemu) if part is not None]
+    together = () if setting.why_not_together is None else (setting.why_not_together,)
     return _Builds(
         folder=setting.folder,
         steps=tuple(step for part in parts for step in part.steps),
+        settled=(*(note for part in parts for note in part.settled), *together),
         notes=(
             *(note for part in parts for note in part.notes),
-            *(() if setting.why_not_together is None else (setting.why_not_together,)),
+            *together,
             *build_package_notes(facts, answers),
             say(
                 "All of this is built in {folder}, which takes about {size}. It stays there, so that "

@@ -350,6 +350,8 @@ class Plan(PlanModel):
     """The kernel to be running after a restart, where the plan installs one."""
     notes: tuple[Words, ...] = ()
     """What the person should know before agreeing."""
+    settled: tuple[Words, ...] = ()
+    """Of the notes, those that nobody needs any more once all is done."""
     only_shown: Words | None = None
     """Why this plan can be looked at but not carried out; None where it can."""
     steps: tuple[Step, ...]

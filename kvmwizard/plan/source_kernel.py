@@ -61,6 +61,8 @@ class KernelBuild:
 
     steps: tuple[Step, ...]
     notes: tuple[Words, ...]
+    settled: tuple[Words, ...]
+    """Of the notes; see `Plan.settled`."""
 
 
 def kernel_build(setting: Setting, chosen: ChosenKernel, qemu: GuestQemu | None) -> KernelBuild:
@@ -74,14 +76,9 @@ def kernel_build(setting: Setting, chosen: ChosenKernel, qemu: GuestQemu | None)
     tree = source_tree(setting, wish)
     parts = _Parts(setting, chosen, tree, remedies, jobs.count, costs, image.path)
     guest = qemu if boots_in_a_guest(setting.facts) else None
-    notes = (
-        *tree.notes,
-        *remedies.notes,
-        *(() if jobs.words is None else (jobs.words,)),
-        *_notes(setting.facts, chosen),
-        *(() if guest is not None else (NOT_BOOTED,)),
-    )
-    return KernelBuild((*tree.steps, *parts.steps(guest)), notes)
+    settled = (*tree.notes, *remedies.notes, *(() if jobs.words is None else (jobs.words,)))
+    notes = (*settled, *_notes(setting.facts, chosen), *(() if guest is not None else (NOT_BOOTED,)))
+    return KernelBuild((*tree.steps, *parts.steps(guest)), notes, settled)
 
 
 def boots_in_a_guest(facts: Facts) -> bool:

@@ -54,6 +54,8 @@ class QemuBuild:
 
     steps: tuple[Step, ...]
     notes: tuple[Words, ...]
+    settled: tuple[Words, ...]
+    """Of the notes; see `Plan.settled`."""
     program: str
     """The emulator for this machine's own guests, once it is installed."""
     guest: GuestQemu
@@ -70,14 +72,14 @@ def qemu_build(setting: Setting, chosen: ChosenQemu) -> QemuBuild:
     wish = SourceWish("qemu", chosen.source, chosen.version, remedies.patches, costs)
     parts = _Parts(setting, chosen, source_tree(setting, wish), remedies, jobs.count, costs)
     program = f"{install_prefix(str(chosen.version), build)}/bin/{own}"
-    notes = (
+    settled = (
         *parts.tree.notes,
         *remedies.notes,
         *(() if jobs.words is None else (jobs.words,)),
         say("QEMU {version} will be {path}.", version=str(chosen.version), path=program),
-        *_confinement_notes(setting, program),
     )
-    return QemuBuild((*parts.tree.steps, *parts.steps()), notes, program, parts.guest(own))
+    notes = (*settled, *_confinement_notes(setting, program))
+    return QemuBuild((*parts.tree.steps, *parts.steps()), notes, settled, program, parts.guest(own))
 
 
 def built_program(build: str, program: str, version: Version) -> str:

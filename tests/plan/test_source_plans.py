@@ -392,6 +392,12 @@ def test_the_book() -> None:
     assert qemu.shims == ("shims/memfd",)
     assert "as you agreed" in notes(plan)
     assert plan.kernel_release == "4.8.5-kvmwizard"
+    # Once all is done, what was agreed to is no news; what is left to do is.
+    left = "\n".join(note.english for note in plan.notes if note not in plan.settled)
+    assert "as you agreed" not in left
+    assert "counts as genuine" not in left
+    assert "runs after the next restart" in left
+    assert "remove it whenever you want the room back" in left
 
 
 def test_what_is_needed_and_was_not_agreed_to_is_refused() -> None:

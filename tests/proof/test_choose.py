@@ -47,7 +47,7 @@ def test_none_where_none_is_known() -> None:
 def test_the_command_line_names_the_real_binary() -> None:
     words = guest_command_line("/usr/libexec/qemu-kvm", "x86_64")
     assert words[:2] == ("/usr/libexec/qemu-kvm", "-enable-kvm")
-    assert words[-2:] == ("-drive", "file=disk.img,format=qcow2")
+    assert words[-2:] == ("-drive", "file=disk.img,format=raw")
     assert 256 <= int(words[words.index("-m") + 1]) <= 2048
     assert "virt" in guest_command_line("/usr/bin/qemu-system-aarch64", "aarch64")
 

@@ -10,7 +10,7 @@ from kvmwizard.proof.text import proof_as_text
 from kvmwizard.words import say
 
 REMEDY = say("Give {user} access: run kvmwizard, and choose {user} on the page Access.", user="ann")
-COMMAND_LINE = ("/usr/bin/qemu-system-x86_64", "-enable-kvm", "-drive", "file=disk.img,format=qcow2")
+COMMAND_LINE = ("/usr/bin/qemu-system-x86_64", "-enable-kvm", "-drive", "file=disk.img,format=raw")
 GOOD = Proof(
     user="ann",
     qemu="/usr/bin/qemu-system-x86_64",
@@ -69,7 +69,7 @@ def test_the_same_remedy_is_said_once() -> None:
 
 
 def test_the_command_line_can_be_copied_where_guests_run() -> None:
-    line = "  /usr/bin/qemu-system-x86_64 -enable-kvm -drive file=disk.img,format=qcow2"
+    line = "  /usr/bin/qemu-system-x86_64 -enable-kvm -drive file=disk.img,format=raw"
     assert line in proof_as_text(GOOD, 40, colour=False).splitlines()
     assert "-enable-kvm" not in proof_as_text(BAD, 80, colour=False)
 
