@@ -6,7 +6,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 PIP_INSTALL := $(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: run test test-slow test-wheel check bench words pictures requirements clean
+.PHONY: run test test-slow test-wheel check bench bench-builds words pictures requirements clean
 
 run: $(VENV)/installed-run
 	@$(VENV)/bin/kvmwizard $(ARGS)
@@ -37,6 +37,10 @@ check: $(VENV)/installed-test
 
 bench: $(VENV)/installed-test
 	$(PYTHON) -m tests.bench $(ARGS)
+
+# Kernels and QEMUs, built several times over: a quarter of an hour and more.
+bench-builds: $(VENV)/installed-test
+	$(PYTHON) -m tests.bench --builds $(ARGS)
 
 # The template that translators start from.
 words: $(VENV)/installed-test

@@ -5,6 +5,7 @@ tarballs of qemu.org and kernel.org, which test machines need not reach. Both ar
 made once and kept in a folder that is always safe to delete.
 """
 
+import lzma
 import os
 import re
 import shutil
@@ -55,6 +56,19 @@ def qemu_tarball() -> SourceTarball:
     return _or_skip("qemu")
 
 
+def distribution_configuration() -> bytes:
+    """The .config of the distribution's own kernel of that version, by its package. Raises CannotBeHad."""
+    line = ".".join(source_tarball("linux").version.split(".")[:2])
+    with tempfile.TemporaryDirectory(dir=_kept_folder()) as folder:
+        work = Path(folder)
+        _run(["apt-get", "-qq", *AS_THIS_USER, "download", f"linux-config-{line}"], work)
+        (package,) = work.glob("*.deb")
+        _run(["dpkg-deb", "--extract", package.name, "package"], work)
+        architecture = _run(["dpkg", "--print-architecture"], work).strip()
+        (packed,) = work.glob(f"package/usr/src/*/config.{architecture}_none_{architecture}.xz")
+        return lzma.decompress(packed.read_bytes())
+
+
 def unpacked(source: SourceTarball, folder: Path) -> Path:
     """The tarball's tree, unpacked anew below `folder`."""
     argv = ["tar", "--extract", "--file", str(source.path), "--directory", str(folder)]
@@ -64,13 +78,14 @@ def unpacked(source: SourceTarball, folder: Path) -> Path:
 
 def _or_skip(project: str) -> SourceTarball:
     try:
-        return _tarball(project)
+        return source_tarball(project)
     except CannotBeHad as reason:
         pytest.skip(f"no source of {project} to test with: {reason}")
 
 
 @cache
-def _tarball(project: str) -> SourceTarball:
+def source_tarball(project: str) -> SourceTarball:
+    """As `kernel_tarball` and `qemu_tarball`, for what is no test. Raises CannotBeHad."""
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing:
         raise CannotBeHad(f"this machine lacks {', '.join(missing)}")

@@ -46,6 +46,7 @@ class GitDaemon:
 
     def __init__(self, process: "subprocess.Popen[bytes]", port: int) -> None:
         self._process = process
+        self.port = port
         self.url = f"git://{LOOPBACK}:{port}"
         """Without a slash at the end; `{url}/linux.git` is a repository."""
 
