@@ -238,7 +238,7 @@ def _access_evidence(
             user=condition.user,
             permissions=observed.entry,
         )
-    if observed.anyway:
+    if observed.anyway and isinstance(condition, model.DeviceAclGrants):
         return say("{user} may use {path} already", path=condition.path, user=condition.user)
     return say("the access list of {path} does not name {user}", path=condition.path, user=condition.user)
 
