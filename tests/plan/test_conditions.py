@@ -115,12 +115,6 @@ READ_ONLY = DeviceAclGrants(path="/dev/kvm", user="bob", permissions="r--")
         ),
         (
             DeviceAclWithout(path="/dev/kvm", user="bob"),
-            ObservedDeviceAccess(exists=True, anyway=True),
-            True,
-            "may use",
-        ),
-        (
-            DeviceAclWithout(path="/dev/kvm", user="bob"),
             ObservedDeviceAccess(exists=False),
             True,
             "not exist",
