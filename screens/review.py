@@ -198,7 +198,8 @@ def step_entry(step: Step, evidence: Words | None) -> Entry:
         id=step.id,
         sign=Sign.WAITING if evidence is None else Sign.PASSED,
         title=str(step.title),
-        detail=str(evidence) if evidence is not None else str(span_words(step.seconds)),
+        # The evidence is told below: beside the titles it would leave them no room.
+        detail=_("already so") if evidence is not None else str(span_words(step.seconds)),
         aside=_("root") if step.root and evidence is None else "",
         explanation=tuple(parts),
     )
