@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from kvmwizard.job_assets import share_assets
 from kvmwizard.refusal import Refusal
 from kvmwizard.words import Words, say
 
@@ -127,6 +128,7 @@ def run_job(argv: Sequence[str], work: dict[str, Work], prepare: Callable[[], No
             prepare()
         if options.builder is not None:
             user, group = map(int, options.builder.split(":"))
+            share_assets(user, group)
             become(user, group)
         action = json.loads(options.action)
         work[action["kind"]](Job(action, progress, log))

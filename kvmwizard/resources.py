@@ -14,4 +14,13 @@ def assets_directory() -> Path:
 
 def asset_path(name: str) -> Path:
     """The path of one asset; `name` is relative to the assets folder."""
-    return assets_directory() / name
+    return (_used_instead or assets_directory()) / name
+
+
+def use_assets_of(folder: Path) -> None:
+    """Have assets of this process found below another folder from now on."""
+    global _used_instead  # noqa: PLW0603  -- a process has one place for its assets, as it has one umask
+    _used_instead = folder
+
+
+_used_instead: Path | None = None

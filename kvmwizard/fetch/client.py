@@ -112,6 +112,8 @@ def prepare() -> "ssl.SSLContext":
     try:
         context = httpx.create_ssl_context()
         context.load_default_certs()
+        # A first client imports its transport, which later nobody may be able to read.
+        httpx.Client(verify=context, trust_env=False).close()
     except OSError as error:
         raise FetchRefused(
             say(
