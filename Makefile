@@ -6,13 +6,17 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 PIP_INSTALL := $(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: run test test-slow test-wheel check bench bench-builds words pictures requirements clean
+.PHONY: run test test-slow test-wheel torture check bench bench-builds words pictures requirements clean
 
 run: $(VENV)/installed-run
 	@$(VENV)/bin/kvmwizard $(ARGS)
 
 test: $(VENV)/installed-test
 	$(PYTHON) -m pytest -n auto -m "not slow" $(ARGS)
+
+# What is done in `make test` a few times is done here as often as it takes: about two hours.
+torture: $(VENV)/installed-test
+	$(PYTHON) -m pytest -n 2 --full $(ARGS) tests/torture
 
 test-slow: $(VENV)/installed-test
 	$(PYTHON) -m pytest -n 2 -m slow $(ARGS)
