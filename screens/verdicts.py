@@ -3,6 +3,7 @@
 from kvmwizard.catalog.adviser import Verdict
 from kvmwizard.catalog.catalogue import Catalogue, VersionEntry
 from kvmwizard.catalog.mark_words import mark_words
+from kvmwizard.catalog.shipped import published_commit
 from kvmwizard.catalog.sources import Key, Sources
 from kvmwizard.plan.spans import span_words
 from kvmwizard.words import _
@@ -28,7 +29,10 @@ def marks_text(entry: VersionEntry) -> str:
 
 
 def key_parts(sources: Sources, form: Form, entry: VersionEntry) -> tuple[Part, ...]:
-    """Whose signatures count for the version, with their fingerprints."""
+    """What proves the version: a published commit, or whose signatures count, with their fingerprints."""
+    commit = published_commit(sources.project, entry.tag) if form == "git" else None
+    if commit is not None:
+        return (Part(_("Commit"), _("{commit}, as published", commit=commit)),)
     if form == "release" and sources.project == "linux" and entry.candidate:
         return (Part(_("Key"), _("None: nobody signs tarballs of release candidates.")),)
     keys = sources.tag_keys if form == "git" else (*sources.checksum_keys, *sources.tarball_keys)
