@@ -52,15 +52,19 @@ newer versions. A host without a desktop shows its guests by VNC, a terminal or 
 serial line, and keeps their disks in files and block devices.
 """
 
-SUBMODULES: dict[str, tuple[str, str]] = {
+SUBMODULES: dict[str, tuple[str, str | None]] = {
     "ui/keycodemapdb": ("2.11", "8.1"),
     "tests/fp/berkeley-testfloat-3": ("3.1", "8.1"),
     "tests/fp/berkeley-softfloat-3": ("3.1", "8.1"),
     "slirp": ("4.1", "7.2"),
     "meson": ("5.2", "8.1"),
+    "subprojects/keycodemapdb": ("8.1", None),
+    "subprojects/berkeley-softfloat-3": ("8.1", None),
+    "subprojects/berkeley-testfloat-3": ("8.1", None),
 }
 """What of git's tree lies in repositories of its own and is needed, with the versions that have it, the
-second no longer (.gitmodules, and git_submodules in configure). From 8.1 on, meson fetches such by itself.
+second no longer (.gitmodules, and git_submodules in configure). From 8.1 on, subprojects/NAME.wrap name such
+instead (subprojects in configure); meson would fetch them by itself, and verify nothing.
 """
 
 DISTRIBUTION_FIRMWARE = ("/usr/share/qemu", "/usr/share/seabios", "/usr/lib/ipxe/qemu")

@@ -52,6 +52,9 @@ OWN_ARCHIVE = (
     "keys=/usr/share/keyrings/debian-archive-keyring.gpg",
     '[ ! -f "$keys" ] || signed="[signed-by=$keys]"',
 )
+SUBPROJECTS = "subprojects/"
+WRAP_KEYS = {"revision": "commit", "url": "url", "patch_directory": "overlay"}
+"""Of PATH.wrap (meson's manual, "Wrap format"), and the variables that they are read into."""
 SIGNATURE_BEGINS = "/^-----BEGIN PGP SIGNATURE-----$/"
 
 
@@ -159,7 +162,7 @@ def _fetch(action: FetchTag) -> Lines:
         *_tag_proof(action, git),
         *_new_folder(action.tree),
         *broken(*git, f"--work-tree={_new(action.tree)}", "checkout", "--force", reference, "--", "."),
-        *(each for path in action.submodules for each in _submodule(path, action, git)),
+        *(each for path in action.submodules for each in _outside_part(path, action, git)),
         *_finished(action.tree, action.patches),
     )
 
@@ -181,6 +184,12 @@ def _tag_proof(action: FetchTag, git: Lines) -> Lines:
     )
 
 
+def _outside_part(path: str, action: FetchTag, git: Lines) -> Lines:
+    if path.startswith(SUBPROJECTS):
+        return _subproject(path, action)
+    return _submodule(path, action, git)
+
+
 def _submodule(path: str, action: FetchTag, git: Lines) -> Lines:
     """At the commit that the tag names."""
     there = f"{name(_new(action.tree))}/{path}"
@@ -188,6 +197,24 @@ def _submodule(path: str, action: FetchTag, git: Lines) -> Lines:
     return (
         f"commit=$({line(*git, 'rev-parse', '--verify', f'refs/tags/{action.tag}:{path}')})",
         f"url=$({line(*modules, f'submodule.{path}.url')})",
+        *_part(there),
+    )
+
+
+def _subproject(path: str, action: FetchTag) -> Lines:
+    """At the commit that PATH.wrap names, with the files that the tree puts over it."""
+    there = f"{name(_new(action.tree))}/{path}"
+    told = {key: f"sed -n 's/^{key} *= *//p' {quoted(f'{there}.wrap')}" for key in WRAP_KEYS}
+    overlay = f'{quoted(f"{parent(there)}/packagefiles")}/"$overlay"/.'
+    return (
+        *(f"{variable}=$({told[key]})" for key, variable in WRAP_KEYS.items()),
+        *_part(there),
+        f'[ -z "$overlay" ] || cp -R -- {overlay} {quoted(there)}',
+    )
+
+
+def _part(there: str) -> Lines:
+    return (
         line("git", "init", "--quiet", "--", there),
         f'{line("git", "-C", there, "fetch", "--depth=1", "--")} "$url" "$commit"',
         f'{line("git", "-C", there, "checkout", "--quiet", "--force")} "$commit"',

@@ -1,5 +1,6 @@
 """One mirror of everything, on loopback: tarballs with their proofs, listings, and git repositories."""
 
+import subprocess
 from pathlib import Path
 from typing import Self
 
@@ -66,6 +67,14 @@ class Mirror:
     def add_qemu_tag(self, tag: str, tree: Path, *, signed: bool = True) -> None:
         """Tag a tree in qemu.git, as `v10.1.0`."""
         self._add_tag("qemu.git", tag, tree, signed=signed)
+
+    def add_part(self, name: str, tree: Path) -> tuple[str, str]:
+        """A repository beside those two that holds this tree: its address, and its commit."""
+        self._add_tag(f"{name}.git", "v1", tree, signed=False)
+        repository = self._repositories / f"{name}.git"
+        asked = ["git", f"--git-dir={repository}", "rev-parse", "v1^{commit}"]
+        said = subprocess.run(asked, check=True, capture_output=True, text=True).stdout
+        return f"{self.git_daemon().url}/{name}.git", said.strip()
 
     def git_daemon(self) -> GitDaemon:
         """The daemon, started where it does not run yet."""

@@ -218,12 +218,29 @@ def qemu_actions(mirror: Mirror, folder: Path, tag: str) -> list[BuilderAction]:
     ]
 
 
+def add_subprojects(mirror: Mirror, tree: Path, folder: Path) -> tuple[str, ...]:
+    """Two parts in repositories of their own, as QEMU has them since 8.1; the first has an overlay."""
+    for part, overlay in (("softfloat", "patch_directory = softfloat\n"), ("keycodes", "")):
+        content = folder / part
+        content.mkdir(parents=True)
+        (content / "source.c").write_text(f"/* {part} */\n", encoding="utf-8")
+        url, commit = mirror.add_part(part, content)
+        over = tree / "subprojects/packagefiles" / part
+        over.mkdir(parents=True)
+        (over / "meson.build").write_text("project()\n", encoding="utf-8")
+        wrap = f"[wrap-git]\nurl = {url}\nrevision = {commit}\n{overlay}depth = 1\n"
+        (tree / f"subprojects/{part}.wrap").write_text(wrap, encoding="utf-8")
+    return ("subprojects/softfloat", "subprojects/keycodes")
+
+
 @pytest.mark.parametrize(("tag", "tree"), [("v4.9.9", make_tree), ("v9.9.9", ninja_tree)])
 def test_a_qemu(mirror: Mirror, folder: Path, tmp_path: Path, tag: str, tree: object) -> None:
     assert callable(tree)
-    mirror.add_qemu_tag(tag, tree(tmp_path / "tree"))
+    made = tree(tmp_path / "tree")
+    parts = add_subprojects(mirror, made, tmp_path / "parts")
+    mirror.add_qemu_tag(tag, made)
     actions = [
-        action.model_copy(update={"submodules": ()}) if action.kind == "fetch-tag" else action
+        action.model_copy(update={"submodules": parts}) if action.kind == "fetch-tag" else action
         for action in qemu_actions(mirror, folder, tag)
     ]
     assert [action.kind for action in actions] == [
@@ -236,6 +253,10 @@ def test_a_qemu(mirror: Mirror, folder: Path, tmp_path: Path, tag: str, tree: ob
     of_workers, of_script = both_ways(actions, folder, stage)
     assert (stage / FLAGS[0].partition("=/")[2] / "bin/qemu-system-x86_64").is_file()
     assert of_script == of_workers
+    source = stage.parent / "source"
+    assert (source / "subprojects/softfloat/source.c").is_file()
+    assert (source / "subprojects/softfloat/meson.build").is_file()
+    assert not list((source / "subprojects/keycodes").glob("meson.build"))
 
 
 def test_a_tag_that_nobody_signed_stops_the_script(mirror: Mirror, folder: Path, tmp_path: Path) -> None:
