@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
 from platformdirs import user_cache_path, user_state_path
@@ -17,6 +18,20 @@ UNFINISHED_SUFFIX = ".unfinished"
 
 class DirectoryRefused(Refusal):
     """A directory that must not hold our state; `words` says which, why, and what to do next."""
+
+
+class FileRefused(Refusal):
+    """A file of ours that must not be believed; `words` says which, why, and what to do next."""
+
+
+@dataclass(frozen=True)
+class FileRead:
+    """What a file held at one moment."""
+
+    content: bytes
+    status: os.stat_result
+    whole: bool
+    """False where it holds more than was to be read."""
 
 
 def state_directory(chosen: Path | None = None) -> Path:
@@ -84,6 +99,64 @@ def trusted_directory(path: Path) -> Path:
     return path
 
 
+def read_own_file(path: Path, most_bytes: int) -> FileRead:
+    """What a plain file holds that this user alone can have written, as far as `most_bytes`.
+
+    Nothing is waited for, whatever is in the file's place, and no more memory is
+    taken than `most_bytes`. Raises FileRefused for a link, a second name, what is
+    no plain file, somebody else's, and what others may write to; OSError for what
+    cannot be opened.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise FileRefused(_is_a_link(path)) from error
+        if error.errno == errno.ENXIO:  # a socket
+            raise FileRefused(_not_plain(path)) from error
+        raise
+    try:
+        status = os.fstat(descriptor)
+        refuse_untrusted_file(path, status)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            content = file.read(most_bytes + 1)
+    finally:
+        os.close(descriptor)
+    return FileRead(content[:most_bytes], status, whole=len(content) <= most_bytes)
+
+
+def refuse_untrusted_file(path: Path, status: os.stat_result) -> None:
+    """Raises FileRefused unless it is a plain file of this user's own, which nobody else may write to."""
+    if not stat.S_ISREG(status.st_mode):
+        raise FileRefused(_not_plain(path))
+    if status.st_uid != os.geteuid():
+        raise FileRefused(
+            say(
+                "{path} belongs to the user with id {owner}, and you are the user with id {user}. "
+                "Name a directory of your own with --state-dir DIRECTORY.",
+                path=str(path),
+                owner=status.st_uid,
+                user=os.geteuid(),
+            )
+        )
+    if status.st_nlink > 1:
+        raise FileRefused(
+            say(
+                "{path} has a second name elsewhere (a hard link), so it may be changed from there. "
+                "Move it away and start again.",
+                path=str(path),
+            )
+        )
+    if status.st_mode & WRITABLE_BY_OTHERS:
+        raise FileRefused(
+            say(
+                "Other users may write to {path}, so what it says may not be yours. "
+                "Look at it, then take that right away with: chmod go-w {path}",
+                path=str(path),
+            )
+        )
+
+
 def write_atomically(path: Path, content: bytes, mode: int = 0o600) -> None:
     """Replace a file so that, even after a power cut, it holds the old or the new content whole.
 
@@ -122,6 +195,8 @@ def remove_unfinished(path: Path) -> None:
 
 def cannot_write(path: Path, error: OSError) -> Words:
     """The sentence for a file or directory of ours that the system does not let us read or write."""
+    if error.errno == errno.ELOOP:
+        return _is_a_link(path)
     return say(
         "{path} cannot be used: {error}. Make room or allow reading and writing there, or name another "
         "directory with --state-dir DIRECTORY.",
@@ -130,11 +205,27 @@ def cannot_write(path: Path, error: OSError) -> Words:
     )
 
 
+def make_parents(path: Path) -> None:
+    """The directories above, each made with mode 0700 where it is missing. Raises OSError.
+
+    Whatever the umask: `Path.mkdir(parents=True)` would let everybody write there under umask 000.
+    The mode is the XDG base directory specification's for what is missing.
+    """
+    for parent in reversed(path.parents):
+        try:
+            parent.mkdir(mode=PRIVATE_MODE)
+        except OSError:
+            # On a file system that is read-only mkdir says that of what is there, too.
+            if not os.path.lexists(parent):
+                raise
+            if not parent.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(parent)) from None
+        else:
+            parent.chmod(PRIVATE_MODE)
+
+
 def _make_directory(path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path.parent)) from error
+    make_parents(path)
     try:
         path.mkdir(mode=PRIVATE_MODE)
     except FileExistsError:
@@ -187,3 +278,14 @@ def _cannot_use(path: Path, error: OSError) -> Words:
             path=str(path),
         )
     return cannot_write(path, error)
+
+
+def _is_a_link(path: Path) -> Words:
+    return say(
+        "{path} is a symbolic link, and answers are kept in real files only. Move it away and start again.",
+        path=str(path),
+    )
+
+
+def _not_plain(path: Path) -> Words:
+    return say("{path} is not a plain file. Move it away and start again.", path=str(path))

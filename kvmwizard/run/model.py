@@ -8,20 +8,28 @@ from pydantic import BaseModel, ConfigDict, Field
 from kvmwizard.plan.model import Plan
 from kvmwizard.words import Words
 
+JOURNAL_VERSION = 1
+"""Raised with every kind of event and every field that an earlier reader would take for garbage."""
+
+
+LATEST_TIME = 253402300799.0
+"""The last second of the year 9999, which is the last that Python's calendar knows (datetime.MAXYEAR)."""
+
 
 class EventModel(BaseModel):
     """The base of every event; `time` is seconds since the epoch."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    time: float
+    time: Annotated[float, Field(ge=0, le=LATEST_TIME, allow_inf_nan=False)]
 
 
 class RunBegan(EventModel):
     """The first event: which plan, by its digest."""
 
     event: Literal["run-began"] = "run-began"
-    journal_version: Literal[1] = 1
+    journal_version: Annotated[int, Field(ge=1, le=JOURNAL_VERSION)] = 1
+    """Of every event that may follow."""
     digest: str
     boot_id: str
 

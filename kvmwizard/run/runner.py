@@ -26,7 +26,7 @@ from kvmwizard.plan.model import Condition, GuestRanAs, Step, plan_digest
 from kvmwizard.plan.observed import ObservedBoot, ObservedGuest
 from kvmwizard.run.commands import CommandFiles
 from kvmwizard.run.failures import failure_words, interrupted_words, lists_are_outdated
-from kvmwizard.run.journal import Journal
+from kvmwizard.run.journal import Journal, cannot_append
 from kvmwizard.run.liveness import RunLock, this_process
 from kvmwizard.run.log import tail
 from kvmwizard.run.model import (
@@ -147,12 +147,7 @@ class Runner:
         try:
             self._journal.append(event)
         except OSError as error:
-            self._problem = say(
-                "The journal {path} cannot be written: {error}. The run stopped before its next step. "
-                "Make room, then go on with it.",
-                path=str(self._journal.path),
-                error=error.strerror or str(error),
-            )
+            self._problem = cannot_append(self._journal.path, error)
             return False
         self._events.append(event)
         return True

@@ -22,15 +22,25 @@ from pydantic import ValidationError
 
 from kvmwizard.paths import (
     DirectoryRefused,
+    FileRefused,
     cannot_write,
     private_directory,
+    read_own_file,
     sync_directory,
     write_atomically,
 )
 from kvmwizard.plan.model import Plan, canonical_json, plan_digest
 from kvmwizard.run.journal import JournalReading, create_journal, read_journal
 from kvmwizard.run.liveness import boot_id, living_runner, lock_record
-from kvmwizard.run.model import Event, RunBegan, RunnerStarted, RunState, RunStatus, StepProgress
+from kvmwizard.run.model import (
+    JOURNAL_VERSION,
+    Event,
+    RunBegan,
+    RunnerStarted,
+    RunState,
+    RunStatus,
+    StepProgress,
+)
 from kvmwizard.run.progress import last_progress
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.replay import replay
@@ -38,6 +48,9 @@ from kvmwizard.words import Words, say
 
 RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
 """When the run was made, in UTC: day, time, and in hexadecimal microseconds before three random digits."""
+
+LARGEST_PLAN_BYTES = 16 * 1024 * 1024
+"""A plan of a kernel and a QEMU from source has some 100 KB; what is cut off here is no plan."""
 
 
 class RunStore:
@@ -70,7 +83,12 @@ class RunStore:
             ):
                 private_directory(each)
             write_atomically(directory / "plan.json", canonical_json(plan))
-            began = RunBegan(time=time.time(), digest=plan_digest(plan), boot_id=boot_id())
+            began = RunBegan(
+                time=time.time(),
+                journal_version=JOURNAL_VERSION,
+                digest=plan_digest(plan),
+                boot_id=boot_id(),
+            )
             create_journal(journal_path(directory), began)
             sync_directory(self._runs)
         # What root is asked for is the plan that was agreed to, whatever becomes of its file meanwhile.
@@ -166,9 +184,9 @@ class RunStore:
         if run_id not in self._plans:
             path = self.directory(run_id) / "plan.json"
             with _refusing(path):
-                content = path.read_bytes()
+                found = read_own_file(path, LARGEST_PLAN_BYTES)
             try:
-                plan = Plan.model_validate_json(content)
+                plan = Plan.model_validate_json(found.content)
             except ValidationError as error:
                 raise RunRefused(
                     say(
@@ -177,24 +195,15 @@ class RunStore:
                         path=str(path),
                     )
                 ) from error
-            self._plans[run_id] = plan, hashlib.sha256(content).hexdigest()
+            self._plans[run_id] = plan, hashlib.sha256(found.content).hexdigest()
         return self._plans[run_id]
 
     def _read(self, run_id: str) -> tuple[Plan, JournalReading]:
         path = journal_path(self.directory(run_id))
         with _refusing(path):
             reading = read_journal(path)
-        first = reading.events[0] if reading.events else None
-        if not isinstance(first, RunBegan):
-            raise RunRefused(
-                say(
-                    "The journal {path} cannot be read from its first line on. Begin a new run; "
-                    "what earlier steps did stays, and steps that are done are skipped.",
-                    path=str(path),
-                )
-            )
         plan, digest = self._plan_and_digest(run_id)
-        if digest != first.digest:
+        if digest != reading.began.digest:
             raise RunRefused(
                 say(
                     "The plan beside {path} is not the one that was agreed to: it was changed since. "
@@ -217,7 +226,7 @@ def _notice(directory: Path, reading: JournalReading, alive: bool) -> Words | No
         return record.problem
     cut = sum(event.cut_bytes for event in reading.events if isinstance(event, RunnerStarted))
     # A living runner may be in the middle of writing its last line; that one is not torn.
-    cut += 0 if alive else reading.torn_bytes
+    cut += 0 if alive else len(reading.torn)
     if cut == 0:
         return None
     return say(
@@ -233,7 +242,7 @@ def _refusing(path: Path) -> Iterator[None]:
     """Turn what the system refuses into a sentence."""
     try:
         yield
-    except DirectoryRefused as error:
+    except (DirectoryRefused, FileRefused) as error:
         raise RunRefused(error.words) from error
     except OSError as error:
         raise RunRefused(cannot_write(path, error)) from error
