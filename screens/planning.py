@@ -8,6 +8,7 @@ from kvmwizard.host.facts import Facts
 from kvmwizard.plan.make import make_plan
 from kvmwizard.plan.refused import PlanRefused
 from kvmwizard.run.observe import plan_evidence
+from kvmwizard.run.restoring import told_of_this_machine
 from kvmwizard.words import Words
 from screens.state import Machine, Review, WizardState
 
@@ -30,7 +31,7 @@ def plan_for(state: WizardState, machine: Machine) -> Review | Unfeasible:
     if problems:
         return Unfeasible(problems)
     try:
-        plan = make_plan(machine.facts, answers)
+        plan = told_of_this_machine(make_plan(machine.facts, answers))
     except PlanRefused as refused:
         return Unfeasible((), refused.words)
     return Review(plan=plan, evidence=plan_evidence(plan))

@@ -18,6 +18,7 @@ from kvmwizard.plan.refused import PlanRefused
 from kvmwizard.plan.shell import plan_as_shell
 from kvmwizard.plan.text import plan_as_text
 from kvmwizard.run.observe import plan_evidence
+from kvmwizard.run.restoring import told_of_this_machine
 from kvmwizard.words import Words
 
 
@@ -38,9 +39,10 @@ def run(options: Options) -> ExitCode:
 def planned(answers: Answers, facts: Facts) -> Plan:
     """The plan for what was answered, completed. Raises CommandRefused."""
     try:
-        return make_plan(facts, feasible_answers(answers, facts))
+        plan = make_plan(facts, feasible_answers(answers, facts))
     except PlanRefused as refused:
         raise CommandRefused(ExitCode.NOT_GOOD, refused.words) from refused
+    return told_of_this_machine(plan) if facts.live else plan
 
 
 def evidence_of(plan: Plan, facts: Facts) -> Mapping[str, Words]:

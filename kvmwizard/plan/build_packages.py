@@ -8,7 +8,7 @@ from kvmwizard.packages.distributions import family_of, release_name
 from kvmwizard.packages.managers import package_manager
 from kvmwizard.plan.model import PackagesInstalled, Step
 from kvmwizard.plan.setting import PACKAGES_STEP
-from kvmwizard.plan.software import CONFIGURATION_STAYS, REFRESH_STEP, run_command
+from kvmwizard.plan.software import REFRESH_STEP, run_command
 from kvmwizard.words import Words, say, say_many
 
 
@@ -59,7 +59,6 @@ def build_package_steps(facts: Facts, answers: Answers) -> tuple[Step, ...]:
             disk_bytes=cost.bytes,
             conditions=(PackagesInstalled(manager=manager.name, names=names),),
             actions=tuple(map(run_command, manager.install(names))),
-            lasting=CONFIGURATION_STAYS,
         ),
     )
 

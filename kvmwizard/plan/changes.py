@@ -16,11 +16,12 @@ class PackagesAdded(PlanModel):
 
 
 class FileWritten(PlanModel):
-    """A file that was not there before (`previous_text` is None) or said something else."""
+    """A file that was not there before (`previous_mode` is None) or said something else."""
 
     kind: Literal["file-written"] = "file-written"
     path: str
     previous_text: str | None
+    """None, too, where whoever looked could not read it as text."""
     previous_mode: int | None
 
 

@@ -124,8 +124,7 @@ def _file_evidence(condition: model.FileHolds, observed: ObservedFile) -> Words:
 def _file_changes(
     condition: model.FileHolds, before: ObservedFile, after: ObservedFile
 ) -> tuple[changes.Change, ...]:
-    unrestorable = before.exists and before.text is None
-    if before == after or not after.exists or unrestorable:
+    if before == after or not after.exists:
         return ()
     return (changes.FileWritten(path=condition.path, previous_text=before.text, previous_mode=before.mode),)
 

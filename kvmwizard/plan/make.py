@@ -15,6 +15,7 @@ from kvmwizard.plan.access import access_notes, access_steps
 from kvmwizard.plan.build_packages import build_package_names, build_package_notes, build_package_steps
 from kvmwizard.plan.builder import builder_for
 from kvmwizard.plan.kernel import kernel_notes, kernel_steps
+from kvmwizard.plan.lasting import with_lasting
 from kvmwizard.plan.model import Plan, Step
 from kvmwizard.plan.refused import PlanRefused
 from kvmwizard.plan.setting import setting_of
@@ -64,7 +65,7 @@ def make_plan(facts: Facts, answers: Answers) -> Plan:
         ),
         settled=builds.settled,
         only_shown=_only_shown(facts, steps),
-        steps=in_order(_with_needs_that_are_there(steps)),
+        steps=with_lasting(in_order(_with_needs_that_are_there(steps))),
     )
 
 

@@ -15,11 +15,6 @@ from kvmwizard.words import say
 REFRESH_STEP = "packages.refresh"
 FRESH_SECONDS = 24 * 60 * 60
 
-LISTS_STAY = say("The refreshed package lists stay. They change nothing but what is offered.")
-CONFIGURATION_STAYS = say(
-    "Configuration files of removed packages stay, and packages that were brought up to date stay so."
-)
-
 
 def software_steps(facts: Facts, answers: Answers, build_packages: tuple[str, ...] = ()) -> tuple[Step, ...]:
     """Refresh, install and kernel, as far as something is to be installed. Raises PlanRefused.
@@ -96,7 +91,6 @@ def _refresh_steps(
             actions=actions,
             # One unreachable source among many is no reason to stop: installing will tell.
             required=False,
-            lasting=LISTS_STAY,
         ),
     )
 
@@ -113,7 +107,6 @@ def _install_step(manager: PackageManager, names: tuple[str, ...], choices: Sequ
         disk_bytes=sum(cost.bytes for cost in costs),
         conditions=(PackagesInstalled(manager=manager.name, names=names),),
         actions=tuple(map(run_command, manager.install(names))),
-        lasting=CONFIGURATION_STAYS,
     )
 
 
@@ -137,5 +130,4 @@ def _kernel_step(manager: PackageManager, kernel: DistributionKernel) -> Step:
             ),
         ),
         actions=tuple(map(run_command, manager.install((kernel.package,)))),
-        lasting=CONFIGURATION_STAYS,
     )

@@ -1,6 +1,7 @@
 """Makes the run that takes another one back."""
 
 import os
+from collections.abc import Mapping
 
 from kvmwizard.plan.conditions import changes_between
 from kvmwizard.plan.model import Plan, Step
@@ -8,9 +9,10 @@ from kvmwizard.plan.undo import make_undo_plan
 from kvmwizard.run.model import RunStatus, StepState
 from kvmwizard.run.observe import observe
 from kvmwizard.run.refused import RunRefused
+from kvmwizard.run.restoring import restorable
 from kvmwizard.run.scheduler import FINISHED_WELL
 from kvmwizard.run.store import RunStore
-from kvmwizard.words import say
+from kvmwizard.words import Words, say
 
 
 def last_changing_run(runs: RunStore) -> str | None:
@@ -55,10 +57,24 @@ def undo_plan(store: RunStore, run_id: str) -> Plan:
     changed = {step_id: changes for step_id, changes in ledger.items() if changes}
     if not changed:
         raise RunRefused(say("The run changed nothing on this machine, so there is nothing to undo."))
-    plan = make_undo_plan(state.plan, changed, os.uname().release)
+    restored, lost = _restorable(changed)
+    plan = make_undo_plan(state.plan, restored, os.uname().release)
+    plan = plan.model_copy(update={"notes": (*lost, *plan.notes)})
     if not plan.steps:
         raise RunRefused(plan.notes[0])
     return plan
+
+
+def _restorable(
+    ledger: Mapping[str, tuple[str, ...]],
+) -> tuple[dict[str, tuple[str, ...]], tuple[Words, ...]]:
+    """What of the ledger root can take back, and what is lost: one refused action would refuse all of it."""
+    restored, lost = dict[str, tuple[str, ...]](), list[Words]()
+    for step_id, changes in ledger.items():
+        found = [restorable(change) for change in changes]
+        restored[step_id] = tuple(change for change, _ in found if change is not None)
+        lost += (words for _, words in found if words is not None)
+    return restored, tuple(lost)
 
 
 def _changes(step: Step, state: StepState) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from kvmwizard.plan.base import PlanModel
-from kvmwizard.plan.changes import parse_change
+from kvmwizard.plan.changes import FileWritten, parse_change
 from kvmwizard.plan.conditions import changes_between, evidence, holds
 from kvmwizard.plan.model import (
     Condition,
@@ -197,10 +197,11 @@ def test_changes(
     assert changes_between(condition, after.model_dump_json(), after.model_dump_json()) == ()
 
 
-def test_a_file_that_could_not_be_read_is_not_taken_back() -> None:
+def test_a_file_that_could_not_be_read_is_remembered_as_one_that_was_there() -> None:
     before = ObservedFile(exists=True, text=None, mode=0o600, owner_id=0).model_dump_json()
     after = ObservedFile(exists=True, text="a\n", mode=0o644, owner_id=0).model_dump_json()
-    assert changes_between(FILE, before, after) == ()
+    (change,) = changes_between(FILE, before, after)
+    assert parse_change(change) == FileWritten(path="/etc/x", previous_text=None, previous_mode=0o600)
 
 
 def test_a_device_that_was_not_there_is_not_given_back() -> None:
