@@ -7,7 +7,6 @@ still goes on, even after this runner was killed: nothing runs twice.
 """
 
 import contextlib
-import fcntl
 import os
 import signal
 import subprocess
@@ -19,7 +18,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from kvmwizard.host.host import command_environment
-from kvmwizard.run.liveness import ProcessIdentity, boot_id, lock_is_held, process_start
+from kvmwizard.run.liveness import ProcessIdentity, boot_id, lock_is_held, process_start, take_lock
 
 STOP_SECONDS = 10.0
 """How long a command may take to end on SIGTERM before SIGKILL."""
@@ -60,7 +59,7 @@ class Command:
         self._lock = os.open(files.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         log = open_for_appending(files.log)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            take_lock(self._lock, wait=True)
             self._process = subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL,

@@ -9,7 +9,7 @@ import errno
 import fcntl
 import os
 import signal
-import time
+import struct
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -19,8 +19,8 @@ from kvmwizard.words import Words
 LOCK_NAME = "lock"
 RECORD_BYTES = 4096
 """The record is padded to one block, so that noting a full disk needs no further block."""
-TAKE_SECONDS = 2.0
-"""How long taking the lock waits for watchers, who hold it for microseconds to look."""
+FLOCK = "@hhqqi4x"
+"""struct flock of fcntl(2), padded: type, whence, start, length (0: all of the file), process."""
 
 
 class ProcessIdentity(BaseModel):
@@ -85,12 +85,9 @@ class RunLock:
         """Take the lock and write who holds it; False where another runner does. Raises OSError."""
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(self._path, flags, 0o600)
-        deadline = time.monotonic() + TAKE_SECONDS
-        while not _try_lock(descriptor, fcntl.LOCK_EX):
-            if time.monotonic() > deadline:
-                os.close(descriptor)
-                return False
-            time.sleep(0.01)
+        if not take_lock(descriptor):
+            os.close(descriptor)
+            return False
         self._descriptor = descriptor
         self._write(LockRecord(holder=this_process()))
         return True
@@ -107,12 +104,20 @@ class RunLock:
         os.ftruncate(self._descriptor, len(content))
 
 
-def _try_lock(descriptor: int, kind: int) -> bool:
+def take_lock(descriptor: int, *, wait: bool = False) -> bool:
+    """Lock the file for as long as any process has this descriptor; False where somebody else has.
+
+    With `wait`, once nobody else has. Raises OSError.
+    """
     try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK, _whole_file())
     except BlockingIOError:
         return False
     return True
+
+
+def _whole_file() -> bytes:
+    return struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 
 
 def lock_record(directory: Path) -> LockRecord | None:
@@ -132,15 +137,20 @@ def living_runner(directory: Path) -> ProcessIdentity | None:
 
 
 def lock_is_held(path: Path) -> bool:
-    """Whether any process holds the lock on the file. Raises OSError."""
+    """Whether any process holds the lock on the file. Raises OSError.
+
+    This is asked without taking the lock for a moment, as flock(2) would have it: who looks may be
+    stopped in that moment, and would keep the run from ever being taken on again.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
-        return not _try_lock(descriptor, fcntl.LOCK_SH)
+        answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _whole_file())
     finally:
         os.close(descriptor)
+    return bool(struct.unpack(FLOCK, answer)[0] != fcntl.F_UNLCK)
 
 
 def send_signal(process: ProcessIdentity, number: signal.Signals) -> bool:
