@@ -4,11 +4,9 @@
 the page one is on and the id of the run.
 """
 
-import errno
 import fcntl
 import json
 import os
-import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,10 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kvmwizard.answers import Answers
 from kvmwizard.paths import (
-    WRITABLE_BY_OTHERS,
     DirectoryRefused,
+    FileRefused,
     cannot_write,
     private_directory,
+    read_own_file,
+    refuse_untrusted_file,
     remove_unfinished,
     sync_directory,
     trusted_directory,
@@ -34,6 +34,7 @@ from kvmwizard.words import Words, say
 
 SCHEMA_VERSION = 2
 LARGEST_SESSION_BYTES = 4 * 1024 * 1024
+LONGEST_PROCESS_NUMBER = 16
 RUN_ID = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$"
 
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
@@ -107,20 +108,13 @@ class SessionStore:
         with _refusing(self.path):
             trusted_directory(self.state_directory)
             try:
-                descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+                found = read_own_file(self.path, LARGEST_SESSION_BYTES)
             except FileNotFoundError:
                 return LoadedSession(Session(), None)
-            try:
-                status = os.fstat(descriptor)
-                _refuse_untrusted_file(self.path, status)
-                with os.fdopen(descriptor, "rb", closefd=False) as file:
-                    content = file.read(LARGEST_SESSION_BYTES + 1)
-            finally:
-                os.close(descriptor)
-        session = parse_session(content, self.path)
+        session = parse_session(found.content, self.path) if found.whole else None
         if session is not None:
             return LoadedSession(session, None)
-        aside = self._set_aside(status)
+        aside = self._set_aside(found.status)
         return LoadedSession(Session(), _set_aside_notice(aside)) if aside is not None else self.load()
 
     def save(self, session: Session) -> None:
@@ -141,7 +135,7 @@ class SessionStore:
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             descriptor = os.open(self.lock_path, flags, 0o600)
             try:
-                _refuse_untrusted_file(self.lock_path, os.fstat(descriptor))
+                refuse_untrusted_file(self.lock_path, os.fstat(descriptor))
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.fchmod(descriptor, 0o600)
                 os.ftruncate(descriptor, 0)
@@ -165,8 +159,8 @@ class SessionStore:
     def holder(self) -> int | None:
         """The process id of the wizard that holds the session, for telling who it is; None where unknown."""
         try:
-            return int(self.lock_path.read_text(encoding="ascii"))
-        except (OSError, ValueError):
+            return int(read_own_file(self.lock_path, LONGEST_PROCESS_NUMBER).content)
+        except (FileRefused, OSError, ValueError):
             return None
 
     def _set_aside(self, status: os.stat_result) -> Path | None:
@@ -210,42 +204,10 @@ def _refusing(path: Path) -> Iterator[None]:
     """Turn the system's refusals into SessionRefused."""
     try:
         yield
-    except DirectoryRefused as refused:
+    except (DirectoryRefused, FileRefused) as refused:
         raise SessionRefused(refused.words) from refused
     except OSError as error:
-        raise SessionRefused(_cannot_use(path, error)) from error
-
-
-def _refuse_untrusted_file(path: Path, status: os.stat_result) -> None:
-    """Only a plain file of this user's own, which nobody else may write to, is believed."""
-    if not stat.S_ISREG(status.st_mode):
-        raise SessionRefused(say("{path} is not a plain file. Move it away and start again.", path=str(path)))
-    if status.st_uid != os.geteuid():
-        raise SessionRefused(
-            say(
-                "{path} belongs to the user with id {owner}, and you are the user with id {user}. "
-                "Name a directory of your own with --state-dir DIRECTORY.",
-                path=str(path),
-                owner=status.st_uid,
-                user=os.geteuid(),
-            )
-        )
-    if status.st_nlink > 1:
-        raise SessionRefused(
-            say(
-                "{path} has a second name elsewhere (a hard link), so it may be changed from there. "
-                "Move it away and start again.",
-                path=str(path),
-            )
-        )
-    if status.st_mode & WRITABLE_BY_OTHERS:
-        raise SessionRefused(
-            say(
-                "Other users may write to {path}, so its answers may not be yours. "
-                "Look at it, then take that right away with: chmod go-w {path}",
-                path=str(path),
-            )
-        )
+        raise SessionRefused(cannot_write(path, error)) from error
 
 
 def _reserved_name(wanted: str, number: int = 1) -> Path:
@@ -275,13 +237,3 @@ def _newer_schema(path: Path, version: int) -> Words:
         version=version,
         known=SCHEMA_VERSION,
     )
-
-
-def _cannot_use(path: Path, error: OSError) -> Words:
-    if error.errno == errno.ELOOP:
-        return say(
-            "{path} is a symbolic link, and answers are kept in real files only. "
-            "Move it away and start again.",
-            path=str(path),
-        )
-    return cannot_write(path, error)

@@ -10,6 +10,7 @@ Babel extracts the first argument of `say` and `_`, and the first two of
 """
 
 import gettext
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -19,6 +20,11 @@ from kvmwizard.resources import asset_path
 
 DOMAIN = "kvmwizard"
 """What our catalogues are called (gettext(3))."""
+
+PLACE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+"""Not `str.format`: sentences are read from files as well, and there a flipped bit must not make a fault,
+nor a hostile hand a width of gigabytes or a way into our objects.
+"""
 
 Place = Union[str, int, float, "Words"]
 """What may stand in a named place; words in it are translated with the sentence around them."""
@@ -64,7 +70,7 @@ class Words:
     def _filled(self, template: str, places: Mapping[str, Place]) -> str:
         if self.count is not None:
             places = {**places, "count": self.count}
-        return template.format_map(places) if places else template
+        return PLACE.sub(lambda found: str(places[found[1]]) if found[1] in places else found[0], template)
 
 
 @cache

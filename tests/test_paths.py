@@ -1,6 +1,7 @@
 """Directories that may hold state, and files that get there whole."""
 
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -10,7 +11,9 @@ import pytest
 
 from kvmwizard.paths import (
     DirectoryRefused,
+    FileRefused,
     private_directory,
+    read_own_file,
     remove_unfinished,
     state_directory,
     trusted_directory,
@@ -169,3 +172,29 @@ def test_a_killed_writer_leaves_the_file_whole(tmp_path: Path) -> None:
         assert len(path.read_bytes()) == 300_000
     remove_unfinished(path)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_directories_above_that_are_missing_are_made_private_too(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        private_directory(tmp_path / "share" / "above" / "state")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "share").stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "share" / "above").stat().st_mode) == 0o700
+
+
+def test_a_file_is_read_as_far_as_was_asked(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"12345")
+    assert (read_own_file(path, 5).content, read_own_file(path, 5).whole) == (b"12345", True)
+    assert (read_own_file(path, 4).content, read_own_file(path, 4).whole) == (b"1234", False)
+
+
+def test_a_socket_is_no_file_of_ours(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        with pytest.raises(FileRefused) as refused:
+            read_own_file(path, 5)
+    assert "not a plain file" in refused.value.words.english

@@ -1,9 +1,11 @@
+import ast
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from string import printable
+from typing import TypeGuard
 
 import pytest
 from babel.messages.catalog import Catalog, Message
@@ -11,11 +13,12 @@ from babel.messages.mofile import write_mo
 from pydantic import TypeAdapter
 from rich.cells import cell_len
 
+import screens
 from kvmwizard import words
 from kvmwizard.commands.parser import build_parser
 from kvmwizard.resources import asset_path
-from kvmwizard.words import Words, say, say_many
-from tests.words import TEMPLATE, extracted, template_text
+from kvmwizard.words import PLACE, Words, say, say_many
+from tests.words import KEYWORDS, TEMPLATE, extracted, template_text
 
 NOT_TRANSLATED = (
     "kvmwizard check versions plan apply status log verify undo json text sh frob --frob --help --version "
@@ -141,3 +144,33 @@ def test_the_words_are_read_without_any_locale() -> None:
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
     )
     assert result.stdout == "KVM works\n"
+
+
+def test_every_sentence_is_given_what_its_places_name() -> None:
+    """A place that is not given is shown as it is, so nobody else would notice."""
+    for folder in (Path(words.__file__).parent, Path(screens.__file__).parent):
+        for file in folder.rglob("*.py"):
+            for call in filter(is_sentence, ast.walk(ast.parse(file.read_text(encoding="utf-8")))):
+                templates = [each.value for each in call.args if isinstance(each, ast.Constant)]
+                named = {name for each in templates if isinstance(each, str) for name in PLACE.findall(each)}
+                given = {keyword.arg for keyword in call.keywords}
+                # Without any, the places of a table's sentence are given later.
+                assert not given or None in given or named <= given | {"count"}, f"{file}:{call.lineno}"
+
+
+def is_sentence(node: ast.AST) -> TypeGuard[ast.Call]:
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+        return False
+    return node.func.id in KEYWORDS
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["{", "}", "{}", "{0}", "{gone}", "{path.__class__}", "{path!r:>999999999}", "{path", "%s", "{path:d}"],
+)
+def test_a_sentence_from_a_file_is_shown_whatever_it_says(template: str) -> None:
+    assert say(template, path="/dev/kvm").english == template
+
+
+def test_what_stands_in_a_place_is_not_looked_through_for_places() -> None:
+    assert say("{first} {second}", first="{second}", second="{first}").english == "{second} {first}"
