@@ -53,11 +53,6 @@ def parse_acl(attribute: bytes) -> tuple[AclLine, ...]:
     )
 
 
-def encode_acl(lines: Iterable[AclLine]) -> bytes:
-    """The attribute's bytes for these entries, in the order that the kernel asks for."""
-    return HEADER.pack(ACL_VERSION) + b"".join(ENTRY.pack(*line) for line in sorted(lines))
-
-
 def mask_of(lines: Iterable[AclLine]) -> int:
     """The most that named users, named groups and the owning group are given."""
     return next((line.permissions for line in lines if line.tag is AclTag.MASK), 0o7)

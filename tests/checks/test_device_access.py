@@ -12,11 +12,12 @@ import pytest
 
 from kvmwizard.checks.device_access import Way, access_of, without_list
 from kvmwizard.host.accounts import Accounts
-from kvmwizard.host.acl import ACL_ATTRIBUTE, AclLine, AclTag, encode_acl
+from kvmwizard.host.acl import ACL_ATTRIBUTE, AclLine, AclTag
 from kvmwizard.host.host import Host
 from kvmwizard.host.kvm_device import AclEntry, DeviceNode, read_device_node
 from kvmwizard.host.users import UserFacts
 from tests.facts_builder import ALICE, BOB, NOT_PERMITTED, ROOT, node
+from tests.host.access_lists import encode_acl
 
 GROUP_IDS = (4001, 4002, 4003)
 USER_IDS = (5001, 5002)

@@ -10,13 +10,13 @@ from kvmwizard.host.acl import (
     ACL_ATTRIBUTE,
     AclLine,
     AclTag,
-    encode_acl,
     mask_of,
     parse_acl,
     permission_letters,
 )
 from kvmwizard.host.host import Host
 from kvmwizard.host.kvm_device import AclEntry, DeviceNode, read_device_node
+from tests.host.access_lists import encode_acl
 
 ALICE = 1000
 USERS_LIST = (
