@@ -3,6 +3,7 @@
 Light, since the process that downloads must stay small.
 """
 
+import errno
 import json
 import os
 import stat
@@ -58,10 +59,17 @@ def read_stamp(path: Path) -> Stamp | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    with os.fdopen(descriptor, "rb") as file:
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENXIO}:  # a link, a socket
+            return None
+        raise
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return None
-        content = file.read(LARGEST_STAMP_BYTES)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            content = file.read(LARGEST_STAMP_BYTES)
+    finally:
+        os.close(descriptor)
     try:
         said = json.loads(content)
         identity, outputs, about = said["identity"], said["outputs"], said["about"]

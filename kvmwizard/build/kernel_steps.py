@@ -14,7 +14,7 @@ from typing import Any
 from kvmwizard.build.kernel_make import KernelMake
 from kvmwizard.build.torn import remove_torn_records
 from kvmwizard.job import FIXED_ENVIRONMENT, Progress
-from kvmwizard.paths import write_atomically
+from kvmwizard.paths import FileRefused, read_own_file, write_atomically
 from kvmwizard.words import say
 
 STEP = re.compile(r"  [A-Z][A-Z0-9_+]*(?: \[\w\])?\s+(\S+)")
@@ -27,6 +27,7 @@ COMPILED_SUFFIXES = frozenset(
     {".o", ".a", ".ko", ".elf", ".bin", ".so", ".dbg", ".gz", ".xz", ".lz4", ".zst"}
 )
 SAVE_SECONDS = 10.0
+LARGEST_TOTALS_BYTES = 64 * 1024
 KEPT_TOTALS = 20
 LOWEST_PRIORITY = 19
 
@@ -47,7 +48,7 @@ class Totals:
         if not isinstance(entry, dict):
             return 0, None
         done, total = entry.get("done"), entry.get("total")
-        return done if isinstance(done, int) else 0, total if isinstance(total, int) else None
+        return done if type(done) is int else 0, total if type(total) is int else None
 
     def write(self, done: int, total: int | None) -> None:
         """Remember it; a finished build has 0 done, so that the next one begins anew."""
@@ -60,8 +61,8 @@ class Totals:
 
     def _all(self) -> dict[str, Any]:
         try:
-            said = json.loads(self._path.read_bytes())
-        except (OSError, ValueError, RecursionError):
+            said = json.loads(read_own_file(self._path, LARGEST_TOTALS_BYTES).content)
+        except (FileRefused, OSError, ValueError, RecursionError):
             return {}
         return said if isinstance(said, dict) else {}
 

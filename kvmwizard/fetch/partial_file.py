@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Self
 
 from kvmwizard.fetch.space import FULL, full_disk
-from kvmwizard.paths import write_atomically
+from kvmwizard.paths import FileRefused, read_own_file, write_atomically
 
 BLOCK_BYTES = 1024 * 1024
+LARGEST_ORIGIN_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,15 @@ class PartialFile:
 
     def _read_origin(self) -> Origin | None:
         try:
-            said = json.loads(self._origin_path.read_bytes())
-            return Origin(**{name: said[name] for name in ("url", "etag", "changed", "length")})
-        except (OSError, ValueError, KeyError, TypeError):
+            said = json.loads(read_own_file(self._origin_path, LARGEST_ORIGIN_BYTES).content)
+            url, length, tags = said["url"], said["length"], (said["etag"], said["changed"])
+        except (FileRefused, OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
+        known = isinstance(url, str) and (length is None or type(length) is int)
+        # They are sent to the server, as a header.
+        known = known and all(tag is None or _can_be_sent(tag) for tag in tags)
+        return Origin(url, *tags, length) if known else None
+
+
+def _can_be_sent(tag: object) -> bool:
+    return isinstance(tag, str) and tag.isascii() and tag.isprintable()

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from kvmwizard.plan.model import plan_digest
-from kvmwizard.run.liveness import living_runner, send_signal
+from kvmwizard.run.liveness import send_signal
 from kvmwizard.run.model import RunStatus, StepState
 from kvmwizard.run.observe import plan_evidence
 from kvmwizard.run.refused import RunRefused
@@ -100,7 +100,7 @@ def stop_run(store: RunStore, run_id: str) -> None:
     install or remove is let finish: a package half unpacked is worse than a
     minute's wait. Raises RunRefused.
     """
-    runner = living_runner(store.directory(run_id))
+    runner = store.runner(run_id)
     if runner is None:
         _stop_helper(store, run_id)
         return

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from kvmwizard.paths import read_own_file
 from kvmwizard.words import Words
 
 LOCK_NAME = "lock"
@@ -121,15 +122,16 @@ def _whole_file() -> bytes:
 
 
 def lock_record(directory: Path) -> LockRecord | None:
-    """What the last runner of this run wrote; None where there was none. Raises OSError."""
+    """What the last runner of this run wrote; None where there was none. Raises FileRefused, OSError."""
     try:
-        return LockRecord.model_validate_json((directory / LOCK_NAME).read_bytes().rstrip(b"\0 "))
+        content = read_own_file(directory / LOCK_NAME, RECORD_BYTES).content
+        return LockRecord.model_validate_json(content.rstrip(b"\0 "))
     except (FileNotFoundError, ValidationError):
         return None
 
 
 def living_runner(directory: Path) -> ProcessIdentity | None:
-    """The run's runner, where one is alive. Raises OSError."""
+    """The run's runner, where one is alive. Raises FileRefused, OSError."""
     record = lock_record(directory)
     if record is None or not record.holder.alive:
         return None
@@ -143,7 +145,7 @@ def lock_is_held(path: Path) -> bool:
     stopped in that moment, and would keep the run from ever being taken on again.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:

@@ -11,6 +11,7 @@ Directories have mode 0700, files 0600.
 
 import datetime as dt
 import hashlib
+import os
 import re
 import secrets
 import time
@@ -31,7 +32,7 @@ from kvmwizard.paths import (
 )
 from kvmwizard.plan.model import Plan, canonical_json, plan_digest
 from kvmwizard.run.journal import JournalReading, create_journal, read_journal
-from kvmwizard.run.liveness import boot_id, living_runner, lock_record
+from kvmwizard.run.liveness import ProcessIdentity, boot_id, living_runner, lock_record
 from kvmwizard.run.model import (
     JOURNAL_VERSION,
     Event,
@@ -98,7 +99,7 @@ class RunStore:
     def directory(self, run_id: str) -> Path:
         """Where the run is kept. Raises RunRefused where there is no such run."""
         directory = self._runs / run_id
-        if RUN_ID.fullmatch(run_id) is None or not journal_path(directory).is_file():
+        if RUN_ID.fullmatch(run_id) is None or not os.path.lexists(journal_path(directory)):
             raise RunRefused(
                 say(
                     "There is no run {run} in {directory}. List the runs with: kvmwizard status",
@@ -117,13 +118,19 @@ class RunStore:
                 sorted(
                     path.name
                     for path in self._runs.iterdir()
-                    if RUN_ID.fullmatch(path.name) and journal_path(path).is_file()
+                    if RUN_ID.fullmatch(path.name) and os.path.lexists(journal_path(path))
                 )
             )
 
     def plan(self, run_id: str) -> Plan:
         """The run's plan. Raises RunRefused where it is not the plan that the journal began with."""
         return self._plan_and_digest(run_id)[0]
+
+    def runner(self, run_id: str) -> ProcessIdentity | None:
+        """The process that carries the run out now. Raises RunRefused."""
+        directory = self.directory(run_id)
+        with _refusing(directory):
+            return living_runner(directory)
 
     def read(self, run_id: str) -> RunState:
         """How the run stands now. Raises RunRefused."""
@@ -156,10 +163,7 @@ class RunStore:
     def _refuse_beside_another(self) -> None:
         """Two runs would change the same machine at once; the session may have lost sight of the first."""
         for run_id in self.runs():
-            directory = self._runs / run_id
-            with _refusing(directory):
-                alive = living_runner(directory) is not None
-            if alive and self.read(run_id).status is RunStatus.RUNNING:
+            if self.runner(run_id) is not None and self.read(run_id).status is RunStatus.RUNNING:
                 raise RunRefused(
                     say(
                         "The run {run} is still under way. Follow it with kvmwizard log --follow, or stop it "

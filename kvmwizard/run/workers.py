@@ -1,18 +1,17 @@
 """Which process carries out an action as the builder, and what it told last."""
 
-import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from kvmwizard.job import proxy_environment
 from kvmwizard.plan.build_model import BuilderAction
 from kvmwizard.run.build_folder import builder_ids
 from kvmwizard.run.log import tail
-from kvmwizard.run.model import StepProgress
+from kvmwizard.run.model import LATEST_TIME, StepProgress
 from kvmwizard.words import Words
 
 MODULES = {
@@ -31,6 +30,26 @@ MODULES = {
 """The module whose `main` does the action, by the action's kind."""
 
 _WORDS: TypeAdapter[Words] = TypeAdapter(Words)
+
+_Time = Annotated[float, Field(ge=0, le=LATEST_TIME)]
+_Count = Annotated[float, Field(ge=0, le=2**63)]
+
+
+class _Told(BaseModel):
+    """A line of a worker's progress: see `job.Progress.tell`."""
+
+    time: _Time
+    words: Words
+    done: _Count | None
+    total: _Count | None
+    unit: Literal["", "bytes", "steps"]
+
+
+class _Refused(BaseModel):
+    """A worker's last line where it gives up: see `job.Progress.refuse`."""
+
+    time: _Time
+    refused: Words
 
 
 def worker_argv(action: BuilderAction, builder: str | None, progress: Path, log: Path) -> tuple[str, ...]:
@@ -51,18 +70,17 @@ def worker_environment() -> dict[str, str]:
 
 def last_told(progress: Path) -> StepProgress | None:
     """How far the worker has come, with the time left from its rate; None if it is silent. Raises OSError."""
-    lines = [line for line in map(_parsed, tail(progress, RATE_LINES)) if "words" in line]
+    lines = [told for told in map(_told, tail(progress, RATE_LINES)) if told is not None]
     if not lines:
         return None
     last = lines[-1]
-    done, total = last["done"], last["total"]
-    fraction = min(1.0, done / total) if done is not None and total else None
+    fraction = min(1.0, last.done / last.total) if last.done is not None and last.total else None
     return StepProgress(
         fraction=fraction,
-        words=_WORDS.validate_python(last["words"]),
-        done=done,
-        total=total,
-        unit=last["unit"],
+        words=last.words,
+        done=last.done,
+        total=last.total,
+        unit=last.unit,
         seconds_left=_seconds_left(lines),
     )
 
@@ -71,24 +89,25 @@ RATE_LINES = 300
 """At five lines a second, the last minute."""
 
 
-def _seconds_left(lines: list[dict[str, Any]]) -> float | None:
+def _seconds_left(lines: list[_Told]) -> float | None:
     last = lines[-1]
-    counted = [line for line in lines if line["done"] is not None and line["unit"] == last["unit"]]
-    if last["done"] is None or not last["total"] or len(counted) < 2:  # noqa: PLR2004  -- a rate needs two points
+    points = [(line.time, line.done) for line in lines if line.done is not None and line.unit == last.unit]
+    if last.done is None or not last.total or len(points) < 2:  # noqa: PLR2004  -- a rate needs two points
         return None
-    first = counted[0]
-    seconds, progressed = last["time"] - first["time"], last["done"] - first["done"]
+    first_time, first_done = points[0]
+    seconds, progressed = last.time - first_time, last.done - first_done
     if seconds <= 0 or progressed <= 0:
         return None
-    left: float = (last["total"] - last["done"]) * seconds / progressed
-    return max(0.0, left)
+    return max(0.0, (last.total - last.done) * seconds / progressed)
 
 
 def refusal(progress: Path) -> Words | None:
     """Why the worker did not do it, in its own words; None where it did not say. Raises OSError."""
-    for line in map(_parsed, tail(progress, 1)):
-        if "refused" in line:
-            return told_words(line["refused"])
+    for line in tail(progress, 1):
+        try:
+            return _Refused.model_validate_json(line).refused
+        except ValidationError:
+            return None
     return None
 
 
@@ -100,10 +119,9 @@ def told_words(told: object) -> Words | None:
         return None
 
 
-def _parsed(line: str) -> dict[str, Any]:
-    """The line as the worker wrote it; empty for one that a full disk tore."""
+def _told(line: str) -> _Told | None:
+    """The line as the worker wrote it; None for a refusal, and for one that a full disk tore."""
     try:
-        said = json.loads(line)
-    except ValueError:
-        return {}
-    return said if isinstance(said, dict) else {}
+        return _Told.model_validate_json(line)
+    except ValidationError:
+        return None
