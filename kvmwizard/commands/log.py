@@ -1,14 +1,18 @@
-"""`kvmwizard log`: what a step's commands printed."""
+"""`kvmwizard log`: what a step's commands printed, and what they print."""
 
 import time
+from collections.abc import Sequence
 
 from kvmwizard.commands.exit_code import CommandRefused, ExitCode
-from kvmwizard.commands.output import complain, show, show_json
+from kvmwizard.commands.look import nothing_was_run, state_to_look_at
+from kvmwizard.commands.output import complain, show, show_bytes, show_json, width
 from kvmwizard.commands.parser import Options
-from kvmwizard.commands.saved import State, refusing_runs
+from kvmwizard.commands.saved import refusing_runs
+from kvmwizard.paths import cannot_write
 from kvmwizard.run.log import LogFollower
 from kvmwizard.run.model import RunState, RunStatus, StepStatus
 from kvmwizard.run.store import RunStore
+from kvmwizard.run.text import next_action, not_begun, standing, step_lines
 from kvmwizard.words import say
 
 LOOK_SECONDS = 0.25
@@ -18,17 +22,18 @@ UNDER_WAY = frozenset({StepStatus.WAITING, StepStatus.RUNNING})
 
 
 def run(options: Options) -> ExitCode:
-    """Print the log of the step that was named, else of the one that matters most. Raises CommandRefused."""
-    saved = State.of(options)
+    """Print the log of the step that was named, else of what matters most. Raises CommandRefused."""
+    saved = state_to_look_at(options)
     run_id = saved.current_run(saved.session())
     if run_id is None:
-        raise CommandRefused(ExitCode.NOT_GOOD, say("Nothing has been run yet, so there is no log."))
+        raise CommandRefused(ExitCode.NOT_GOOD, nothing_was_run())
     with refusing_runs():
         state = saved.runs.read(run_id)
-        step = _known_step(options.step, state) if options.step is not None else _step_that_matters(state)
-        printed = _print_log(saved.runs, run_id, step, options)
-    if not printed:
-        complain(say("The step {step} has printed nothing.", step=step))
+        named = _known_step(options.step, state) if options.step is not None else None
+        if options.follow:
+            _Following(saved.runs, run_id, named, options).to_the_end()
+        else:
+            _print_whole(_Log(saved.runs, run_id, named or _step_that_matters(state), options))
     return ExitCode.GOOD
 
 
@@ -54,20 +59,132 @@ def _step_that_matters(state: RunState) -> str:
     return max(state.steps, key=lambda step_id: state.steps[step_id].started or 0.0)
 
 
-def _print_log(runs: RunStore, run_id: str, step: str, options: Options) -> bool:
-    """Print what there is, and with --follow what comes until the step ends; whether there was anything."""
-    follower = LogFollower(runs.log_path(run_id, step))
-    printed = False
-    while True:
-        # Asked before reading, so that what a step prints last is read after its end.
-        state = runs.read(run_id)
-        under_way = state.status is RunStatus.RUNNING and state.steps[step].status in UNDER_WAY
-        for line in follower.read() if options.follow and under_way else follower.read_rest():
-            printed = True
-            if options.json:
-                show_json({"step": step, "line": line})
+class _Log:
+    """One step's log, printed as it grows."""
+
+    def __init__(self, runs: RunStore, run_id: str, step: str, options: Options) -> None:
+        self.step = step
+        self.printed = False
+        self._follower = LogFollower(runs.log_path(run_id, step))
+        self._options = options
+
+    def print_more(self, *, over: bool) -> None:
+        """Print what came since the last call; of a log that is over, a last line without its end too."""
+        try:
+            if self._options.raw:
+                self._print_bytes()
+            else:
+                self._print_lines(self._follower.read_rest() if over else self._follower.read())
+        except OSError as error:
+            raise CommandRefused(ExitCode.NOT_GOOD, cannot_write(self._follower.path, error)) from error
+
+    def _print_bytes(self) -> None:
+        while content := self._follower.read_bytes():
+            self.printed = True
+            show_bytes(content)
+
+    def _print_lines(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self.printed = True
+            if self._options.json:
+                show_json({"step": self.step, "line": line})
             else:
                 show(line)
-        if not (options.follow and under_way):
-            return printed
-        time.sleep(LOOK_SECONDS)
+
+
+def _print_whole(log: _Log) -> None:
+    log.print_more(over=True)
+    if not log.printed:
+        complain(say("The step {step} has printed nothing.", step=log.step))
+
+
+class _Following:
+    """Prints one step's log until the step is over; where none is named, step after step until the run is.
+
+    Steps that are at work at the same time follow one another in the order in which they began, each
+    with all that it printed: so everybody who follows reads the same.
+    """
+
+    def __init__(self, runs: RunStore, run_id: str, named: str | None, options: Options) -> None:
+        self._runs, self._run_id, self._options = runs, run_id, options
+        self._named = named
+        self._log: _Log | None = None
+        self._followed: set[str] = set()
+        self._since: float | None = None
+        """When the step that was followed first began: those before it are of no interest."""
+        self._waits = False
+
+    def to_the_end(self) -> None:
+        """Print and wait; Ctrl-C leaves, which is no fault."""
+        try:
+            state = self._follow()
+        except KeyboardInterrupt:
+            complain(say("No longer following. The run is not stopped by this: kvmwizard status"))
+            return
+        self._say_how_it_stands(state)
+
+    def _follow(self) -> RunState:
+        while True:
+            # Asked before reading, so that what a step prints last is read after its end.
+            state = self._runs.read(self._run_id)
+            goes_on = state.status is RunStatus.RUNNING or not_begun(state)
+            if self._log is None:
+                self._open_next(state)
+            if self._log is not None:
+                over = not goes_on or state.steps[self._log.step].status not in UNDER_WAY
+                self._log.print_more(over=over)
+                if over and self._ends_with(self._log):
+                    return state
+                if over:
+                    continue
+            elif not goes_on:
+                return state
+            if not_begun(state):
+                self._say_that_it_waits(state)
+            time.sleep(LOOK_SECONDS)
+
+    def _ends_with(self, log: _Log) -> bool:
+        """Whether the log that is over was all that was asked for."""
+        if self._named is not None:
+            if not log.printed:
+                complain(say("The step {step} has printed nothing.", step=log.step))
+            return True
+        self._followed.add(log.step)
+        self._log = None
+        return False
+
+    def _open_next(self, state: RunState) -> None:
+        step = self._named or self._next_step(state)
+        if step is None:
+            return
+        self._log = _Log(self._runs, self._run_id, step, self._options)
+        self._since = state.steps[step].started if self._since is None else self._since
+        if self._named is None and not self._options.raw and not self._options.json:
+            show(next(step_lines(state.plan.step(step), state.steps[step], width())))
+
+    def _next_step(self, state: RunState) -> str | None:
+        """The one that began next; at first the one under way, or what matters in a run that is over."""
+        began = {name: step.started for name, step in state.steps.items() if step.started is not None}
+        if self._since is None:
+            running = [name for name in began if state.steps[name].status is StepStatus.RUNNING]
+            if running:
+                return min(running, key=lambda name: began[name])
+            over = state.status is not RunStatus.RUNNING and bool(began)
+            return _step_that_matters(state) if over else None
+        after = [name for name in began if name not in self._followed and began[name] >= self._since]
+        return min(after, key=lambda name: began[name], default=None)
+
+    def _say_that_it_waits(self, state: RunState) -> None:
+        if not self._waits:
+            self._waits = True
+            complain(standing(state))
+            complain(say("Waiting for it. Ctrl-C leaves."))
+
+    def _say_how_it_stands(self, state: RunState) -> None:
+        """Where following ends without the run's end, somebody must do something."""
+        if state.status is RunStatus.RUNNING:
+            return
+        complain(standing(state))
+        advice = next_action(state)
+        if advice is not None:
+            complain(advice)

@@ -49,6 +49,16 @@ def show_json(value: Any) -> None:
     _write(json.dumps(as_json(value)))
 
 
+def show_bytes(content: bytes) -> None:
+    """Print bytes as they are. Raises OutputLostError."""
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        raise OutputLostError from error
+
+
 def complain(text: str | Words) -> None:
     """Print laid-out text, or a sentence, to standard error, if that takes it; a closed terminal does not."""
     with contextlib.suppress(OSError):

@@ -26,6 +26,7 @@ class Options(argparse.Namespace):
     yes: bool = False
     no_verify: bool = False
     follow: bool = False
+    raw: bool = False
     step: str | None = None
     run: str | None = None
     project: str = "kernel"
@@ -145,8 +146,18 @@ def _add_log(commands: "Commands[argparse.ArgumentParser]") -> None:
         metavar=_("STEP"),
         help=_("the step's id, as status shows it (default: the one that runs, failed or ran last)"),
     )
-    parser.add_argument("--follow", action="store_true", help=_("go on printing until the step ends"))
-    _add_json(parser)
+    parser.add_argument(
+        "--follow",
+        action="store_true",
+        help=_("go on printing until the step ends, or without a STEP until the run does"),
+    )
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument(
+        "--raw",
+        action="store_true",
+        help=_("print every byte as it is, for a file; a terminal might be steered by it"),
+    )
+    _add_json(forms)
 
 
 def _add_verify(commands: "Commands[argparse.ArgumentParser]") -> None:
@@ -226,7 +237,7 @@ def _add_user(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_json(parser: argparse.ArgumentParser) -> None:
+def _add_json(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--json", action="store_true", help=_("print JSON, for programs"))
 
 

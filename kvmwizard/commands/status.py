@@ -1,13 +1,13 @@
 """`kvmwizard status`: how the run stands."""
 
 from kvmwizard.commands.exit_code import ExitCode
+from kvmwizard.commands.look import nothing_was_run, state_to_look_at
 from kvmwizard.commands.output import show, show_json, width
 from kvmwizard.commands.parser import Options
 from kvmwizard.commands.saved import State, refusing_runs
 from kvmwizard.run.json import run_report
 from kvmwizard.run.model import RunState, RunStatus
 from kvmwizard.run.text import run_lines
-from kvmwizard.words import say
 
 EXIT_CODES = {
     RunStatus.RUNNING: ExitCode.GOOD,
@@ -21,11 +21,11 @@ EXIT_CODES = {
 
 def run(options: Options) -> ExitCode:
     """Print the current run; nothing having been run is good as well. Raises CommandRefused."""
-    state = _current(State.of(options))
+    state = _current(state_to_look_at(options))
     if options.json:
         show_json({"run": None if state is None else run_report(state)})
     elif state is None:
-        show(say("Nothing has been run yet. To see what would be done: kvmwizard plan"))
+        show(nothing_was_run())
     else:
         show("\n".join(run_lines(state, width())))
     return ExitCode.GOOD if state is None else EXIT_CODES[state.status]

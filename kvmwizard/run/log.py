@@ -18,7 +18,7 @@ def tail(path: Path, lines: int) -> tuple[str, ...]:
 
 
 class LogFollower:
-    """Reads a growing file by whole lines; a file that is not there yet is empty so far."""
+    """Reads a growing file; a file that is not there yet is empty so far."""
 
     def __init__(self, path: Path, at_end: bool = False) -> None:
         """Begin at the start, or with `at_end` in the last `TAIL_BYTES`."""
@@ -26,6 +26,7 @@ class LogFollower:
         self._at_end = at_end
         self._position = 0
         self._rest = b""
+        self._lacks_beginning = False
 
     @property
     def unfinished(self) -> str:
@@ -34,18 +35,12 @@ class LogFollower:
 
     def read(self) -> tuple[str, ...]:
         """The whole lines that came since the last call; none of what is no plain file. Raises OSError."""
-        # Not blocking, since a FIFO in the file's place would be waited for.
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        try:
-            descriptor = os.open(self.path, flags)
-        except OSError as error:
-            if error.errno in {errno.ENOENT, errno.ELOOP}:
-                return ()
-            raise
-        try:
-            return self._read_from(descriptor) if stat.S_ISREG(os.fstat(descriptor).st_mode) else ()
-        finally:
-            os.close(descriptor)
+        content = self.read_bytes()
+        *whole, self._rest = (self._rest + content).split(b"\n")
+        if self._lacks_beginning and whole:
+            self._lacks_beginning = False
+            del whole[0]
+        return tuple(map(as_shown, whole))
 
     def read_rest(self) -> tuple[str, ...]:
         """What is left of a log that grows no more: a last line without its end too. Raises OSError."""
@@ -53,18 +48,32 @@ class LogFollower:
         rest, self._rest = self._rest, b""
         return (*lines, as_shown(rest)) if rest else lines
 
-    def _read_from(self, descriptor: int) -> tuple[str, ...]:
-        size = os.fstat(descriptor).st_size
+    def read_bytes(self) -> bytes:
+        """All that came since the last call, as it is in the file. Raises OSError."""
+        # Not blocking, since a FIFO in the file's place would be waited for.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            descriptor = os.open(self.path, flags)
+        except OSError as error:
+            if error.errno in {errno.ENOENT, errno.ELOOP}:
+                return b""
+            raise
+        try:
+            status = os.fstat(descriptor)
+            return self._read_from(descriptor, status.st_size) if stat.S_ISREG(status.st_mode) else b""
+        finally:
+            os.close(descriptor)
+
+    def _read_from(self, descriptor: int, size: int) -> bytes:
         if size < self._position:
-            self._position, self._rest = 0, b""
-        skips = self._at_end and self._position == 0 and size > TAIL_BYTES
-        if skips:
-            self._position = size - TAIL_BYTES
-        content = self._rest + os.pread(descriptor, size - self._position, self._position)
-        self._position = size
-        *whole, self._rest = content.split(b"\n")
-        # Where something is skipped, the first line most likely lacks its beginning.
-        return tuple(map(as_shown, whole[1:] if skips else whole))
+            self._position, self._rest, self._lacks_beginning = 0, b"", False
+        if self._at_end and self._position == 0 and size > TAIL_BYTES:
+            # Where something is skipped, the first line most likely lacks its beginning.
+            self._position, self._lacks_beginning = size - TAIL_BYTES, True
+        content = os.pread(descriptor, size - self._position, self._position)
+        # Of more than 2 GiB pread(2) gives a part; the rest comes with the next call.
+        self._position += len(content)
+        return content
 
 
 def as_shown(line: bytes) -> str:

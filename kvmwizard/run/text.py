@@ -44,9 +44,15 @@ def step_lines(step: Step, state: StepState, width: int) -> Iterator[str]:
             yield INDENT + line
 
 
+def not_begun(state: RunState) -> bool:
+    """Whether the run was agreed to, and no step of it was begun or skipped by anybody yet."""
+    untouched = all(step.status is StepStatus.WAITING and not step.attempts for step in state.steps.values())
+    return state.status is RunStatus.INTERRUPTED and untouched
+
+
 def standing(state: RunState) -> Words:
     """How the run stands, in a sentence."""
-    if state.status is RunStatus.INTERRUPTED and not any(step.attempts for step in state.steps.values()):
+    if not_begun(state):
         return say("Run {run} was agreed to, but has not begun.", run=state.run_id)
     match state.status:
         case RunStatus.RUNNING:

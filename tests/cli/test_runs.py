@@ -131,6 +131,21 @@ def test_the_log_is_of_the_step_that_failed(tmp_path: Path) -> None:
     }
 
 
+def test_a_log_for_a_file_is_every_byte_of_it(tmp_path: Path) -> None:
+    store, run_id = add_run(tmp_path, (*BEGUN, FAILED, RunEnded(time=5.0, good=False)))
+    printed = "10%\r100%\nwhole é and a half".encode()
+    store.log_path(run_id, "second").write_bytes(printed)
+    assert kvmwizard(tmp_path, "log", "--raw").stdout.encode() == printed
+
+
+def test_following_a_run_that_is_over_says_how_it_stands(tmp_path: Path) -> None:
+    store, run_id = add_run(tmp_path, (*BEGUN, RunStopped(time=5.0)))
+    store.log_path(run_id, "second").write_bytes(b"of the second\n")
+    result = kvmwizard(tmp_path, "log", "--follow")
+    assert result.stdout.splitlines()[-1] == "of the second"
+    assert result.stderr == f"Run {run_id} was stopped.\nTo go on: kvmwizard apply\n"
+
+
 def test_a_step_without_a_log_is_said(tmp_path: Path) -> None:
     add_run(tmp_path)
     result = kvmwizard(tmp_path, "log", "second")
