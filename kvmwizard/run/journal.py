@@ -131,9 +131,11 @@ class Journal:
     def _write_anew(self, line: bytes) -> None:
         # Newer events than an older kvmwizard knows may follow.
         began = self._found.began.model_copy(update={"journal_version": JOURNAL_VERSION})
-        remove_unfinished(self.path)
+        aside = self.path.with_suffix(".torn")
+        for path in (self.path, aside):
+            remove_unfinished(path)
         if self._found.torn:
-            write_atomically(self.path.with_suffix(".torn"), self._found.torn)
+            write_atomically(aside, self._found.torn)
         write_atomically(self.path, b"".join(map(event_line, (began, *self._found.events[1:]))) + line)
         self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
 
