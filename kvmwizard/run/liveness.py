@@ -5,6 +5,7 @@ process of that number started when the record says. A process id alone proves
 nothing, since the kernel gives it to another process later.
 """
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -94,8 +95,9 @@ class RunLock:
         return True
 
     def note_problem(self, problem: Words) -> None:
-        """Leave word of why this runner goes, where the journal cannot take it."""
-        self._write(LockRecord(holder=this_process(), problem=problem))
+        """Leave word of why this runner goes, where the journal cannot take it; on a failing disk, nothing."""
+        with contextlib.suppress(OSError):
+            self._write(LockRecord(holder=this_process(), problem=problem))
 
     def _write(self, record: LockRecord) -> None:
         if self._descriptor is None:
