@@ -13,10 +13,11 @@ from textual.widget import Widget
 from kvmwizard.commands.exit_code import ExitCode
 from kvmwizard.host.gather import gather
 from kvmwizard.host.host import Host
-from kvmwizard.plan.model import Plan
 from kvmwizard.proof.choose import chosen_qemu
 from kvmwizard.proof.model import Proof, ProofLevel
 from kvmwizard.proof.prove import prove
+from kvmwizard.run.leaving_out import brought_kernel
+from kvmwizard.run.model import RunState
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.store import RunStore
 from kvmwizard.words import Words, _
@@ -104,7 +105,8 @@ class ProofPage(UndoingPage):
     def _prove(self) -> None:
         facts = gather(self.state.host or Host())
         answers = self.state.session.answers
-        plan = self._plan()
+        carried_out = self._carried_out()
+        plan = None if carried_out is None else carried_out.plan
         boot = kernel_boot(plan) if plan is not None else None
         if boot is not None:
             self._tell(self.KernelBooted(boot))
@@ -113,7 +115,7 @@ class ProofPage(UndoingPage):
             answers.access.user if answers.access is not None else facts.users.person,
             lambda words: self._tell(self.Waiting(words)),
             self._cancelled,
-            expected_kernel=plan.kernel_release if plan is not None else None,
+            expected_kernel=None if carried_out is None else brought_kernel(carried_out),
             on_level=lambda level: self._tell(self.LevelDone(level)),
         )
         notes = () if plan is None else tuple(note for note in plan.notes if note not in plan.settled)
@@ -123,11 +125,11 @@ class ProofPage(UndoingPage):
         if not self._cancelled.is_set():
             self.post_message(message)
 
-    def _plan(self) -> Plan | None:
+    def _carried_out(self) -> RunState | None:
         """What was carried out; None where the proof came without a run."""
         run_id = self.state.session.run_id
         try:
-            return RunStore(self.state.state_directory).plan(run_id) if run_id is not None else None
+            return RunStore(self.state.state_directory).read(run_id) if run_id is not None else None
         except RunRefused:
             return None
 

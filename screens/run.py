@@ -11,10 +11,11 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widget import Widget
 
+from kvmwizard.run.leaving_out import steps_left_out
 from kvmwizard.run.model import RunState, RunStatus
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.store import RunStore
-from kvmwizard.words import Words, _, say
+from kvmwizard.words import Words, _, say, say_many
 from screens.dialogs import Question
 from screens.log_screen import LogScreen
 from screens.run_control import begin, go_on_quietly, stop
@@ -332,6 +333,12 @@ def standing(sight: RunSight) -> Words:
         if sight.more_to_undo:
             return say("This run is taken back; one before it still stands. Press u to take that back, too.")
         return say("Everything that could be taken back is taken back.")
+    if state.status is RunStatus.DONE and steps_left_out(state):
+        return say_many(
+            "Done, without one step that was skipped. Now the proof that guests run: press Enter.",
+            "Done, without {count} steps that were skipped. Now the proof that guests run: press Enter.",
+            steps_left_out(state),
+        )
     if state.status is RunStatus.DONE and steps_gone_without(state):
         return say(
             "Done, though a step failed that the rest is good without; its line says why. Now the proof "

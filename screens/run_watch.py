@@ -30,6 +30,7 @@ STATUS_SIGNS = {
     StepStatus.SKIPPED: Sign.PASSED,
     StepStatus.DONE: Sign.PASSED,
     StepStatus.FAILED: Sign.FAILED,
+    StepStatus.LEFT_OUT: Sign.NOT_APPLICABLE,
 }
 
 
@@ -166,6 +167,8 @@ def step_detail(step: Step, state: StepState, progress: StepProgress | None, sig
         return _("already so")
     if state.status is StepStatus.FAILED:
         return _("failed") if step.required else _("went on without it")
+    if state.status is StepStatus.LEFT_OUT:
+        return _("skipped")
     return ""
 
 
@@ -208,6 +211,8 @@ def progress_count(progress: StepProgress) -> str:
 
 def step_aside(step: Step, state: StepState, progress: StepProgress | None, now: float) -> str:
     """How long it took or has taken, or may still take by its own speed; who does it, while it waits."""
+    if state.status is StepStatus.LEFT_OUT:
+        return ""
     if state.status is StepStatus.WAITING or state.started is None:
         return _("root") if step.root and state.status is StepStatus.WAITING else ""
     if state.ended is not None:
@@ -238,7 +243,8 @@ def step_explanation(step: Step, state: StepState, progress: StepProgress | None
         return (Part(_("Next"), _("It waits for the steps before it.")),)
     if state.words is None:
         return ()
-    found = Part(_("Failed") if state.status is StepStatus.FAILED else _("Found"), str(state.words))
+    labels = {StepStatus.FAILED: _("Failed"), StepStatus.LEFT_OUT: _("Skipped")}
+    found = Part(labels.get(state.status, _("Found")), str(state.words))
     if step_sign(step, state) is not Sign.WARNED:
         return (found,)
     return (found, Part(_("Note"), _("The rest is good without this step, so the run went on.")))

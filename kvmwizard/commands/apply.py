@@ -11,6 +11,7 @@ from kvmwizard.commands.output import show
 from kvmwizard.commands.parser import Options
 from kvmwizard.commands.plan import evidence_of, planned
 from kvmwizard.commands.saved import State, answers_from, refusing_runs
+from kvmwizard.commands.skip import skip_step
 from kvmwizard.commands.stop import stop_current_run
 from kvmwizard.run.model import RunState, RunStatus
 from kvmwizard.session import Session
@@ -22,6 +23,8 @@ def run(options: Options) -> ExitCode:
     saved = State.of(options)
     if options.stop:
         return stop_current_run(saved, options)
+    if options.skip is not None:
+        return skip_step(saved, options.skip, options)
     answers = None if options.answers is None else answers_from(options.answers)
     saved.take()
     session = saved.session(agreed_to=options.yes and options.answers is None)

@@ -11,11 +11,11 @@ from kvmwizard.commands.saved import State, refusing_runs
 from kvmwizard.commands.status import EXIT_CODES
 from kvmwizard.commands.verify import Progress, show_proof
 from kvmwizard.commands.watch import reporter_for, watch
-from kvmwizard.plan.model import Plan
 from kvmwizard.proof.choose import chosen_qemu
 from kvmwizard.proof.json import proof_report
 from kvmwizard.proof.prove import prove
 from kvmwizard.run.launch import open_root_helper, root_helper_needed, start_runner, stop_run
+from kvmwizard.run.leaving_out import brought_kernel
 from kvmwizard.run.log import tail
 from kvmwizard.run.model import RunState, RunStatus, StepState, StepStatus
 from kvmwizard.run.text import next_action
@@ -26,27 +26,31 @@ LOG_LINES = 20
 """Of a failed step's log, shown with the failure."""
 
 
-def carry_out(saved: State, run_id: str, options: Options) -> ExitCode:
-    """Start the run or go on with it, tell what happens, and prove the result. Raises CommandRefused."""
+def carry_out(saved: State, run_id: str, options: Options, left_out: str | None = None) -> ExitCode:
+    """Start the run or go on with it, tell what happens, and prove the result. Raises CommandRefused.
+
+    With `left_out` it goes on without that step, which failed, and without what needs it.
+    """
     with refusing_runs():
         state = saved.runs.read(run_id)
-        if state.status is RunStatus.RUNNING:
+        if state.status is RunStatus.RUNNING and left_out is None:
             state = _watched(saved, run_id, options, known={})
         else:
-            _start(saved, state)
+            _start(saved, state, left_out)
             state = _watched(saved, run_id, options, known=state.steps)
         _explain(saved, state, options)
     if state.status is RunStatus.DONE and state.plan.purpose == "setup" and not options.no_verify:
-        return _proved(state.plan, options)
+        return _proved(state, options)
     return EXIT_CODES[state.status]
 
 
-def _start(saved: State, state: RunState) -> None:
-    if root_helper_needed(saved.runs, state.run_id):
+def _start(saved: State, state: RunState, left_out: str | None) -> None:
+    if root_helper_needed(saved.runs, state.run_id, left_out):
         refused = open_root_helper(saved.runs, state.run_id, ask=sys.stdin.isatty())
         if refused is not None:
             raise CommandRefused(ExitCode.RESUMABLE, refused.words)
-    start_runner(saved.runs, state.run_id, retry=state.status is RunStatus.FAILED)
+    retry = state.status is RunStatus.FAILED and left_out is None
+    start_runner(saved.runs, state.run_id, retry, left_out)
 
 
 def _watched(saved: State, run_id: str, options: Options, known: Mapping[str, StepState]) -> RunState:
@@ -75,13 +79,14 @@ def _explain(saved: State, state: RunState, options: Options) -> None:
         show("\n".join(wrapped(str(advice), width())))
 
 
-def _proved(plan: Plan, options: Options) -> ExitCode:
+def _proved(state: RunState, options: Options) -> ExitCode:
     if not options.json:
         show()
         show(say("Proving that guests run. This takes some seconds, on some machines minutes."))
     # Read anew, for the QEMU that the run has installed.
+    plan = state.plan
     qemu = plan.qemu or chosen_qemu(read_machine())
-    proof = prove(qemu, plan.user, Progress().tell, expected_kernel=plan.kernel_release)
+    proof = prove(qemu, plan.user, Progress().tell, expected_kernel=brought_kernel(state))
     if options.json:
         show_json({"event": "proof", **proof_report(proof)})
     else:

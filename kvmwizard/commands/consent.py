@@ -29,7 +29,7 @@ def agree_to(plan: Plan, evidence: Mapping[str, Words], options: Options) -> Non
     if options.yes:
         return
     if sys.stdin.isatty() and sys.stdout.isatty() and not options.json:
-        if not _agreed():
+        if not agreed(_("Carry this plan out? [y/N] ")):
             raise CommandRefused(ExitCode.NOT_GOOD, say("Nothing was changed."))
     elif options.answers is None:
         raise CommandRefused(
@@ -41,12 +41,13 @@ def agree_to(plan: Plan, evidence: Mapping[str, Words], options: Options) -> Non
         )
 
 
-def _agreed() -> bool:
+def agreed(question: str) -> bool:
+    """Ask the person at the terminal; no answer is no."""
     # Keys pressed before the question was there are no answer to it.
     termios.tcflush(sys.stdin, termios.TCIFLUSH)
     while True:
         try:
-            answer = input(_("Carry this plan out? [y/N] ")).strip().lower()
+            answer = input(question).strip().lower()
         except EOFError:
             complain("")
             return False

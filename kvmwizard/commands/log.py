@@ -10,7 +10,7 @@ from kvmwizard.commands.parser import Options
 from kvmwizard.commands.saved import refusing_runs
 from kvmwizard.paths import cannot_write
 from kvmwizard.run.log import LogFollower
-from kvmwizard.run.model import RunState, RunStatus, StepStatus
+from kvmwizard.run.model import RunState, RunStatus, StepState, StepStatus
 from kvmwizard.run.store import RunStore
 from kvmwizard.run.text import next_action, not_begun, standing, step_lines
 from kvmwizard.words import say
@@ -33,7 +33,8 @@ def run(options: Options) -> ExitCode:
         if options.follow:
             _Following(saved.runs, run_id, named, options).to_the_end()
         else:
-            _print_whole(_Log(saved.runs, run_id, named or _step_that_matters(state), options))
+            step = named or _step_that_matters(state)
+            _print_whole(_Log(saved.runs, run_id, step, options), state.steps[step])
     return ExitCode.GOOD
 
 
@@ -92,9 +93,11 @@ class _Log:
                 show(line)
 
 
-def _print_whole(log: _Log) -> None:
+def _print_whole(log: _Log, step: StepState) -> None:
     log.print_more(over=True)
-    if not log.printed:
+    if not log.printed and step.status is StepStatus.LEFT_OUT and step.words is not None:
+        complain(step.words)
+    elif not log.printed:
         complain(say("The step {step} has printed nothing.", step=log.step))
 
 

@@ -23,6 +23,7 @@ class Options(argparse.Namespace):
     json: bool = False
     format: str = "text"
     stop: bool = False
+    skip: str | None = None
     yes: bool = False
     no_verify: bool = False
     follow: bool = False
@@ -127,8 +128,12 @@ def _add_apply(commands: "Commands[argparse.ArgumentParser]") -> None:
     )
     _add_answers(parser)
     _add_sources(parser)
-    parser.add_argument(
-        "--stop", action="store_true", help=_("bring the run that is under way to a safe end")
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--stop", action="store_true", help=_("bring the run that is under way to a safe end"))
+    way.add_argument(
+        "--skip",
+        metavar=_("STEP"),
+        help=_("go on without the step, which failed, and without what needs it"),
     )
     _add_consent(parser)
 

@@ -15,6 +15,7 @@ from kvmwizard.proof.json import proof_report
 from kvmwizard.proof.model import Proof
 from kvmwizard.proof.prove import prove
 from kvmwizard.proof.text import proof_as_text
+from kvmwizard.run.leaving_out import brought_kernel
 from kvmwizard.run.model import RunStatus
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.session import Session
@@ -57,7 +58,7 @@ def installed_kernel(state: State, session: Session) -> str | None:
         run = state.runs.read(run_id)
     except RunRefused:
         return None
-    return run.plan.kernel_release if run.status is RunStatus.DONE else None
+    return brought_kernel(run) if run.status is RunStatus.DONE else None
 
 
 def show_proof(proof: Proof) -> None:

@@ -26,6 +26,7 @@ def step_report(step: Step, state: StepState) -> dict[str, Any]:
         "id": step.id,
         "title": step.title.english,
         "status": state.status.value,
+        "left_out_by": state.left_out_by,
         "attempts": state.attempts,
         "started": state.started,
         "ended": state.ended,

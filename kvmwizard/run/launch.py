@@ -10,13 +10,14 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from kvmwizard.plan.model import plan_digest
+from kvmwizard.run.leaving_out import LEAVE_OUT, UNDER_WAY
 from kvmwizard.run.liveness import send_signal
-from kvmwizard.run.model import RunStatus, StepState
+from kvmwizard.run.model import RunStatus
 from kvmwizard.run.observe import plan_evidence
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.root_client import HelperGone, HelperRefused, RootClient
 from kvmwizard.run.root_start import RootHelperRefused, start_as_root, start_by_sudo
-from kvmwizard.run.scheduler import FINISHED_WELL
+from kvmwizard.run.scheduler import OVER, steps_behind
 from kvmwizard.run.store import RunStore
 from kvmwizard.words import Words, say
 
@@ -25,7 +26,7 @@ __all__ = ["RootHelperRefused", "open_root_helper", "root_helper_needed", "start
 START_SECONDS = 60.0
 
 
-def start_runner(store: RunStore, run_id: str, retry: bool = False) -> None:
+def start_runner(store: RunStore, run_id: str, retry: bool = False, left_out: str | None = None) -> None:
     """Have a runner carry the run out, detached from this process and its terminal.
 
     Returns when the journal says that the run is under way; at once where it is already.
@@ -34,16 +35,22 @@ def start_runner(store: RunStore, run_id: str, retry: bool = False) -> None:
         store: where the run is kept.
         run_id: the run.
         retry: try the failed steps again.
+        left_out: go on without this step, which failed, and without what needs it.
 
     Raises:
-        RunRefused: the run cannot be read, or no runner could be started.
+        RunRefused: the run cannot be read, no runner could be started, or the step cannot be left out.
     """
     if store.read(run_id).status is RunStatus.RUNNING:
+        if left_out is not None:
+            raise RunRefused(UNDER_WAY)
         return
     argv = [sys.executable, "-m", "kvmwizard.run.runner", str(store.state_directory.absolute()), run_id]
+    options = ["--retry"] if retry else []
+    if left_out is not None:
+        options = [f"{LEAVE_OUT}{left_out}"]
     try:
         process = subprocess.run(
-            [*argv, "--retry"] if retry else argv,
+            [*argv, *options],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             # In a checkout the package is found beside the working directory.
@@ -62,15 +69,19 @@ def start_runner(store: RunStore, run_id: str, retry: bool = False) -> None:
         raise RunRefused(TypeAdapter(Words).validate_python(answer["refused"]))
 
 
-def root_helper_needed(store: RunStore, run_id: str) -> bool:
-    """Whether somebody must give a password before the run can go on to its end. Raises RunRefused."""
+def root_helper_needed(store: RunStore, run_id: str, left_out: str | None = None) -> bool:
+    """Whether somebody must give a password before the run can go on to its end. Raises RunRefused.
+
+    With `left_out`, to its end without that step and what needs it.
+    """
     if os.geteuid() == 0:
         return False
     state = store.read(run_id)
-    holding = plan_evidence(state.plan)
-    left = any(
-        step.root and not _is_over(state.steps[step.id], step.id in holding) for step in state.plan.steps
-    )
+    over = {step.id for step in state.plan.steps if state.steps[step.id].status in OVER}
+    over |= set(plan_evidence(state.plan))
+    if left_out is not None:
+        over |= {left_out, *(step.id for step in steps_behind(state.plan, left_out))}
+    left = any(step.root and step.id not in over for step in state.plan.steps)
     return left and not _helper_answers(store, run_id)
 
 
@@ -115,10 +126,6 @@ def stop_run(store: RunStore, run_id: str) -> None:
                 error=error.strerror or str(error),
             )
         ) from error
-
-
-def _is_over(state: StepState, holds: bool) -> bool:
-    return state.status in FINISHED_WELL or holds
 
 
 def _helper_answers(store: RunStore, run_id: str) -> bool:

@@ -91,6 +91,15 @@ class StepFailed(EventModel):
     changes: tuple[str, ...]
 
 
+class StepLeftOut(EventModel):
+    """Somebody decided that the run goes on without a step that failed, and without what needs it."""
+
+    event: Literal["step-left-out"] = "step-left-out"
+    step: str
+    user: str
+    """Who said so: a login name."""
+
+
 class RootNeeded(EventModel):
     """No root helper answers: somebody must give the password again."""
 
@@ -104,7 +113,7 @@ class RunStopped(EventModel):
 
 
 class RunEnded(EventModel):
-    """Nothing is left to do: every step is done, skipped, failed or behind a failed one."""
+    """Nothing is left to do: every step is done, skipped, left out, failed or behind a failed one."""
 
     event: Literal["run-ended"] = "run-ended"
     good: bool
@@ -117,6 +126,7 @@ Event = Annotated[
     | StepSkipped
     | StepDone
     | StepFailed
+    | StepLeftOut
     | RootNeeded
     | RunStopped
     | RunEnded,
@@ -130,8 +140,11 @@ class StepStatus(StrEnum):
     WAITING = "waiting"
     RUNNING = "running"
     SKIPPED = "skipped"
+    """It was so already."""
     DONE = "done"
     FAILED = "failed"
+    LEFT_OUT = "left-out"
+    """A person decided to go on without it, or without one that it needs."""
 
 
 class StepState(BaseModel):
@@ -145,6 +158,8 @@ class StepState(BaseModel):
     ended: float | None = None
     words: Words | None = None
     """The evidence, or the failure's message."""
+    left_out_by: str | None = None
+    """Who decided to go on without it, or without one that it needs."""
     returncode: int | None = None
     changes: tuple[str, ...] = ()
     before: tuple[str, ...] = ()

@@ -15,12 +15,14 @@ from kvmwizard.run.model import (
     RunStopped,
     StepDone,
     StepFailed,
+    StepLeftOut,
     StepSkipped,
     StepStarted,
     StepState,
     StepStatus,
 )
-from kvmwizard.words import Words
+from kvmwizard.run.scheduler import steps_behind
+from kvmwizard.words import Words, say
 
 
 def replay(
@@ -56,7 +58,7 @@ def step_states(plan: Plan, events: Iterable[Event]) -> dict[str, StepState]:
     """Every step of the plan by its id, in the plan's order."""
     states = {step.id: StepState() for step in plan.steps}
     for event in events:
-        _apply(states, event)
+        _apply(plan, states, event)
     return states
 
 
@@ -81,7 +83,7 @@ def interruptions(events: Sequence[Event], step_id: str) -> int:
     return count
 
 
-def _apply(states: dict[str, StepState], event: Event) -> None:
+def _apply(plan: Plan, states: dict[str, StepState], event: Event) -> None:
     if getattr(event, "step", None) not in {None, *states}:
         # Only a journal that was written to by hand names a step that the plan does not have.
         return
@@ -112,12 +114,13 @@ def _apply(states: dict[str, StepState], event: Event) -> None:
                     "ended": event.time,
                 }
             )
+        case StepLeftOut():
+            _leave_out(plan, states, event)
         case RunStopped() | RootNeeded():
             _set_back(states, StepStatus.RUNNING)
-        case RunnerStarted():
-            if event.retry:
-                _set_back(states, StepStatus.FAILED)
-        case RunBegan() | RunEnded():
+        case RunnerStarted(retry=True):
+            _set_back(states, StepStatus.FAILED)
+        case RunnerStarted() | RunBegan() | RunEnded():
             pass
         case _:
             assert_never(event)
@@ -136,6 +139,21 @@ def _started(state: StepState, event: StepStarted) -> StepState:
             "before": state.before or event.before,
         }
     )
+
+
+def _leave_out(plan: Plan, states: dict[str, StepState], event: StepLeftOut) -> None:
+    """The step, and all that would have waited for it."""
+    common = {"status": StepStatus.LEFT_OUT, "ended": event.time, "left_out_by": event.user}
+    failed = states[event.step]
+    words = say("{user} skipped it.", user=event.user)
+    if failed.words is not None:
+        words = say("{user} skipped it after it failed: {failure}", user=event.user, failure=failed.words)
+    states[event.step] = failed.model_copy(update={**common, "words": words})
+    title = plan.step(event.step).title
+    for behind in steps_behind(plan, event.step):
+        if states[behind.id].status is StepStatus.WAITING:
+            words = say("Not done: it needs “{step}”, which {user} skipped.", step=title, user=event.user)
+            states[behind.id] = states[behind.id].model_copy(update={**common, "words": words})
 
 
 def _set_back(states: dict[str, StepState], status: StepStatus) -> None:

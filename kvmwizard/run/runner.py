@@ -1,11 +1,13 @@
 """The runner: a process of its own that carries a run out while whoever wants to may watch.
 
-`python -m kvmwizard.run.runner STATE_DIRECTORY RUN_ID [--retry]` leaves its
+`python -m kvmwizard.run.runner STATE_DIRECTORY RUN_ID [--retry] [--leave-out=STEP]` leaves its
 terminal, takes the run's lock, says on standard output that it did or why not,
 and works until nothing is left to do, root is needed, or it is asked to stop
 (SIGTERM).
 """
 
+import contextlib
+import datetime as dt
 import json
 import os
 import queue
@@ -15,7 +17,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from kvmwizard.host.guest import parse_guest_output
@@ -24,9 +26,10 @@ from kvmwizard.plan.build_model import BootsNext
 from kvmwizard.plan.conditions import changes_between, evidence, holds
 from kvmwizard.plan.model import Condition, GuestRanAs, Step, plan_digest
 from kvmwizard.plan.observed import ObservedBoot, ObservedGuest
-from kvmwizard.run.commands import CommandFiles
+from kvmwizard.run.commands import CommandFiles, note
 from kvmwizard.run.failures import failure_words, interrupted_words, lists_are_outdated
 from kvmwizard.run.journal import Journal, cannot_append
+from kvmwizard.run.leaving_out import LEAVE_OUT, UNDER_WAY, decider, why_not_left_out
 from kvmwizard.run.liveness import RunLock, this_process
 from kvmwizard.run.log import tail
 from kvmwizard.run.model import (
@@ -37,6 +40,7 @@ from kvmwizard.run.model import (
     RunStopped,
     StepDone,
     StepFailed,
+    StepLeftOut,
     StepSkipped,
     StepStarted,
     StepState,
@@ -89,16 +93,33 @@ class Runner:
         self._stopping = True
         self._ended.put(None)
 
-    def begin(self, retry: bool) -> None:
-        """Put into the journal that the run is taken on; from then on it is under way for everybody."""
+    def begin(self, retry: bool, left_out: str | None = None) -> None:
+        """Put into the journal that the run is taken on; from then on it is under way for everybody.
+
+        Raises RunRefused for a step that cannot be left out.
+        """
+        if left_out is not None:
+            refused = why_not_left_out(self._plan, self._states, left_out)
+            if refused is not None:
+                raise RunRefused(refused)
         process = this_process()
         self._record(
             RunnerStarted(
                 time=time.time(), retry=retry, cut_bytes=self._journal.cut_bytes, **process.model_dump()
             )
         )
+        if left_out is not None:
+            self._leave_out(left_out)
         if self._problem is not None:
             self._lock.note_problem(self._problem)
+
+    def _leave_out(self, step_id: str) -> None:
+        now, user = time.time(), decider()
+        self._record(StepLeftOut(time=now, step=step_id, user=user))
+        stamp = dt.datetime.fromtimestamp(now, dt.UTC).isoformat(timespec="seconds")
+        # The journal is what counts; a log that takes no more must not hold the run up.
+        with contextlib.suppress(OSError):
+            note(self._files(self._plan.step(step_id)).log, f"=== skipped by {user}, {stamp}")
 
     def work(self) -> None:
         """Take the run on, to its end or as far as it goes now."""
@@ -406,21 +427,32 @@ def main() -> int:
     os.setsid()
     if os.fork() > 0:
         os._exit(0)
-    serve(RunStore(Path(state_directory)), run_id, retry="--retry" in options, answer=writing)
+    left_out = next((each.removeprefix(LEAVE_OUT) for each in options if each.startswith(LEAVE_OUT)), None)
+    wanted = Wanted(retry="--retry" in options, left_out=left_out)
+    serve(RunStore(Path(state_directory)), run_id, wanted, answer=writing)
     return 0
 
 
-def serve(store: RunStore, run_id: str, retry: bool, answer: int) -> None:
+@dataclass(frozen=True)
+class Wanted:
+    """What a person wants of the steps that failed."""
+
+    retry: bool
+    left_out: str | None
+
+
+def serve(store: RunStore, run_id: str, wanted: Wanted, answer: int) -> None:
     """In the detached process: take the run, answer, and carry it out."""
     try:
         directory = store.directory(run_id)
         leave_terminal(directory / "runner.log")
         lock = RunLock(directory)
         if not lock.take():
-            reply(answer, {"running": True})
+            # That runner takes no more wishes.
+            reply(answer, {"running": True} if wanted.left_out is None else {"refused": asdict(UNDER_WAY)})
             return
         runner = Runner(store, run_id, lock)
-        runner.begin(retry)
+        runner.begin(wanted.retry, wanted.left_out)
     except (RunRefused, OSError) as error:
         words = error.words if isinstance(error, RunRefused) else cannot_write(store.state_directory, error)
         reply(answer, {"refused": asdict(words)})

@@ -6,6 +6,9 @@ from kvmwizard.plan.model import Plan, Resource, Step
 from kvmwizard.run.model import StepState, StepStatus
 
 FINISHED_WELL = frozenset({StepStatus.DONE, StepStatus.SKIPPED})
+"""What needs such a step can begin."""
+OVER = FINISHED_WELL | {StepStatus.LEFT_OUT}
+"""Nobody waits for such a step."""
 EXCLUSIVE: frozenset[Resource] = frozenset({"packages", "memory"})
 """What one step at a time may use."""
 
@@ -35,8 +38,8 @@ def is_satisfied(plan: Plan, states: Mapping[str, StepState], step_id: str) -> b
 
 
 def ended_well(plan: Plan, states: Mapping[str, StepState]) -> bool:
-    """Whether every step that the plan cannot do without is done or skipped."""
-    return all(states[step.id].status in FINISHED_WELL for step in plan.steps if step.required)
+    """Whether every step that the plan cannot do without is done or skipped, or somebody does without it."""
+    return all(states[step.id].status in OVER for step in plan.steps if step.required)
 
 
 def root_steps_left(plan: Plan, states: Mapping[str, StepState]) -> bool:
@@ -48,9 +51,18 @@ def root_steps_left(plan: Plan, states: Mapping[str, StepState]) -> bool:
         elif states[step.id].status is StepStatus.FAILED:
             if step.required:
                 blocked.add(step.id)
-        elif step.root and states[step.id].status not in FINISHED_WELL:
+        elif step.root and states[step.id].status not in OVER:
             return True
     return False
+
+
+def steps_behind(plan: Plan, step_id: str) -> tuple[Step, ...]:
+    """What needs the step, itself or through others, in the plan's order."""
+    found: dict[str, Step] = {}
+    for step in plan.steps:  # in an order that respects their needs
+        if any(need == step_id or need in found for need in step.needs):
+            found[step.id] = step
+    return tuple(found.values())
 
 
 def _collide(step: Step, other: Step) -> bool:

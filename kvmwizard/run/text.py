@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from kvmwizard.plan.model import Step
+from kvmwizard.run.leaving_out import steps_left_out, why_not_left_out
 from kvmwizard.run.model import RunState, RunStatus, StepState, StepStatus
-from kvmwizard.words import Words, say
+from kvmwizard.words import Words, say, say_many
 from kvmwizard.wrapping import wrapped
 
 STEP_SIGNS = {
@@ -13,6 +14,7 @@ STEP_SIGNS = {
     StepStatus.SKIPPED: "✔",
     StepStatus.DONE: "✔",
     StepStatus.FAILED: "✖",
+    StepStatus.LEFT_OUT: "-",
 }
 
 WARNING_SIGN = "!"
@@ -66,6 +68,14 @@ def standing(state: RunState) -> Words:
         case RunStatus.FAILED:
             return say("Run {run} failed.", run=state.run_id)
         case RunStatus.DONE:
+            left_out = steps_left_out(state)
+            if left_out:
+                return say_many(
+                    "Run {run} is done, without one step that was skipped.",
+                    "Run {run} is done, without {count} steps that were skipped.",
+                    left_out,
+                    run=state.run_id,
+                )
             return say("Run {run} is done.", run=state.run_id)
 
 
@@ -80,13 +90,25 @@ def next_action(state: RunState) -> Words | None:
         case RunStatus.STOPPED | RunStatus.INTERRUPTED:
             return say("To go on: {command}", command=command)
         case RunStatus.FAILED:
-            failed = [
-                step.id for step in state.plan.steps if state.steps[step.id].status is StepStatus.FAILED
-            ]
-            return say(
-                "All that the failed step printed: kvmwizard log {step}. To try it again: {command}",
-                command=command,
-                step=failed[0] if failed else "",
-            )
+            return _after_failure(state, command)
         case RunStatus.DONE:
+            if steps_left_out(state):
+                return say("To do what was skipped after all: {command}", command=command)
             return None
+
+
+def _after_failure(state: RunState, command: str) -> Words:
+    failed = [step.id for step in state.plan.steps if state.steps[step.id].status is StepStatus.FAILED]
+    step = next((each for each in failed if state.plan.step(each).required), "")
+    if why_not_left_out(state.plan, state.steps, step) is not None:
+        return say(
+            "All that the failed step printed: kvmwizard log {step}. To try it again: {command}",
+            command=command,
+            step=step,
+        )
+    return say(
+        "All that the failed step printed: kvmwizard log {step}. To try it again: {command}. To go on "
+        "without it: {command} --skip {step}. To take everything back: kvmwizard undo",
+        command=command,
+        step=step,
+    )

@@ -10,6 +10,7 @@ from kvmwizard.run.model import (
     RunStopped,
     StepDone,
     StepFailed,
+    StepLeftOut,
     StepStarted,
     StepStatus,
 )
@@ -71,3 +72,17 @@ def test_interruptions_are_counted_in_a_row() -> None:
     assert interruptions([*events, RunStopped(time=5), RUNNER], "a") == 0
     assert interruptions([*events, FAILED, RUNNER], "a") == 0
     assert interruptions([*events, RETRY], "a") == 0
+
+
+def test_what_needs_a_step_that_somebody_skipped_is_left_out_with_it_and_says_so() -> None:
+    plan = plan_of(step("a"), step("b", needs=("a",)), step("c", needs=("b",)), step("d"))
+    skipped = StepLeftOut(time=6, step="a", user="alice")
+    state = replay("r", plan, [BEGAN, RUNNER, started(), FAILED, skipped, RETRY], alive=True)
+    statuses = [state.steps[each].status for each in "abcd"]
+    assert statuses == [StepStatus.LEFT_OUT] * 3 + [StepStatus.WAITING]
+    words = [each.words.english for each in state.steps.values() if each.words is not None]
+    assert words[0] == "alice skipped it after it failed: x"
+    assert words[2] == "Not done: it needs “a step”, which alice skipped."
+    assert {state.steps[each].left_out_by for each in "abc"} == {"alice"}
+    assert state.steps["a"].changes == (), "what the attempt left behind is still looked at by an undo"
+    assert state.steps["a"].before == ("first",)

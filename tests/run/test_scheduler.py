@@ -1,8 +1,8 @@
 from kvmwizard.run.model import StepState, StepStatus
-from kvmwizard.run.scheduler import ended_well, root_steps_left, startable
+from kvmwizard.run.scheduler import ended_well, root_steps_left, startable, steps_behind
 from tests.run.plans import plan_of, step
 
-WAITING, RUNNING, DONE, FAILED, SKIPPED = (
+WAITING, RUNNING, DONE, FAILED, SKIPPED, LEFT_OUT = (
     StepState(status=status)
     for status in (
         StepStatus.WAITING,
@@ -10,6 +10,7 @@ WAITING, RUNNING, DONE, FAILED, SKIPPED = (
         StepStatus.DONE,
         StepStatus.FAILED,
         StepStatus.SKIPPED,
+        StepStatus.LEFT_OUT,
     )
 )
 
@@ -61,3 +62,18 @@ def test_root_is_not_needed_for_what_stands_behind_a_failed_step() -> None:
     assert root_steps_left(plan, {"a": DONE, "b": WAITING})
     assert not root_steps_left(plan, {"a": FAILED, "b": WAITING})
     assert not root_steps_left(plan, {"a": DONE, "b": DONE})
+
+
+def test_what_needs_a_step_is_found_through_others_too() -> None:
+    plan = plan_of(step("a"), step("b", needs=("a",)), step("c"), step("d", needs=("b", "c")))
+    assert [each.id for each in steps_behind(plan, "a")] == ["b", "d"]
+    assert steps_behind(plan, "d") == ()
+
+
+def test_a_run_ends_well_without_what_somebody_left_out_and_nothing_of_it_starts() -> None:
+    plan = plan_of(step("a"), step("b", needs=("a",), root=True), step("c"))
+    states = {"a": LEFT_OUT, "b": LEFT_OUT, "c": DONE}
+    assert startable(plan, states) == ()
+    assert ended_well(plan, states)
+    assert not root_steps_left(plan, states)
+    assert not ended_well(plan, {**states, "c": FAILED})

@@ -1,0 +1,52 @@
+"""`kvmwizard apply --skip STEP`: goes on with a run without a step that failed."""
+
+import sys
+
+from kvmwizard.commands.carry_out import carry_out
+from kvmwizard.commands.consent import agreed
+from kvmwizard.commands.exit_code import CommandRefused, ExitCode
+from kvmwizard.commands.output import show, show_json
+from kvmwizard.commands.parser import Options
+from kvmwizard.commands.saved import State
+from kvmwizard.run.leaving_out import UNDER_WAY, also_left_out, why_not_left_out
+from kvmwizard.run.model import RunState, RunStatus
+from kvmwizard.words import _, say, say_many
+
+
+def skip_step(saved: State, step: str, options: Options) -> ExitCode:
+    """Say what it means, have it agreed to, and go on without the step. Raises CommandRefused."""
+    saved.take()
+    unfinished = saved.unfinished_run(saved.session())
+    if unfinished is None:
+        raise CommandRefused(
+            ExitCode.WRONG_USE,
+            say("No run is unfinished, so there is nothing to skip. See: kvmwizard status"),
+        )
+    refused = why_not_left_out(unfinished.plan, unfinished.steps, step)
+    if unfinished.status is RunStatus.RUNNING:
+        refused = UNDER_WAY
+    if refused is not None:
+        raise CommandRefused(ExitCode.WRONG_USE, refused)
+    _agree(unfinished, step, options)
+    return carry_out(saved, unfinished.run_id, options, left_out=step)
+
+
+def _agree(run: RunState, step: str, options: Options) -> None:
+    behind = also_left_out(run.plan, run.steps, step)
+    if options.json:
+        show_json({"event": "skip", "step": step, "also": [each.id for each in behind]})
+    else:
+        show(say("Not done will be: {step}  [{id}]", step=run.plan.step(step).title, id=step))
+        if behind:
+            show(say_many("One step that needs it:", "{count} steps that need it:", len(behind)))
+        for each in behind:
+            show(f"  {each.title}  [{each.id}]")
+    if options.yes:
+        return
+    if not sys.stdin.isatty() or not sys.stdout.isatty() or options.json:
+        raise CommandRefused(
+            ExitCode.WRONG_USE,
+            say("Nobody is at a terminal to agree to that. Nothing was changed. To agree, add --yes."),
+        )
+    if not agreed(_("Go on without that? [y/N] ")):
+        raise CommandRefused(ExitCode.NOT_GOOD, say("Nothing was changed."))
