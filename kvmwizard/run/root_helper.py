@@ -134,9 +134,7 @@ COMMANDS = (
     rf"/sbin/modprobe (?:-r )?{MODULE}",
     rf"/usr/sbin/groupadd --system --force(?: --gid [0-9]{{1,4}})? {NEW_GROUP}",
     rf"/usr/bin/gpasswd --(?:add|delete) {USER} {GROUP}",
-    r"/usr/bin/udevadm control --reload-rules",
-    r"/usr/bin/udevadm trigger --name-match=kvm",
-    r"/usr/bin/udevadm settle --timeout=[0-9]{1,3}",
+    r"/usr/bin/udevadm (?:control --reload-rules|trigger --name-match=kvm|settle --timeout=[0-9]{1,3})",
     r"/usr/sbin/update-grub",
     r"/usr/bin/grub-editenv /boot/grub/grubenv (?:unset (?:next|saved)_entry|set saved_entry=[\w.+~>:/-]+)",
 )
@@ -205,6 +203,7 @@ ACTIONS: dict[str, dict[str, str | Callable[[Any], bool]]] = {
     },
     "remove-tree": {"name": TREE_NAME},
     "set-next-boot": {"release": RELEASE, "otherwise": RELEASE},
+    "set-default-boot": {"release": RELEASE},
 }
 """The keys that each kind of action has beside its kind, no fewer and no more; patterns or tests of them."""
 
@@ -267,7 +266,7 @@ def opened(path: str, flags: int) -> Iterator[int]:
     """A descriptor of what is under that name, in directories of root's. Raises Refused, OSError."""
     parent, name = os.path.split(path)
     with directory(parent) as place:
-        descriptor = os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place)
+        descriptor = os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=place)
     try:
         yield descriptor
     finally:
@@ -275,8 +274,10 @@ def opened(path: str, flags: int) -> Iterator[int]:
 
 
 def read_file(path: str) -> bytes:
-    """What a file of root's says. Raises Refused, OSError."""
+    """What a plain file of root's says. Raises Refused, OSError."""
     with opened(path, os.O_RDONLY) as descriptor, os.fdopen(descriptor, "rb", closefd=False) as file:
+        status = os.fstat(descriptor)
+        require(stat.S_ISREG(status.st_mode) and status.st_uid == 0, "path", path)
         return file.read()
 
 
@@ -286,8 +287,7 @@ def is_plain_file(place: int, name: str) -> bool:
         status = os.stat(name, dir_fd=place, follow_symlinks=False)
     except FileNotFoundError:
         return False
-    plain = stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid == 0
-    require(plain, "path", name)
+    require(stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid == 0, "path", name)
     return True
 
 
@@ -394,8 +394,7 @@ def new_list(action: Json, entries: list[Any], old: Json | None) -> Json:
 def read_list(name: str) -> Json | None:
     """What root installed under that name; None where it did not."""
     with contextlib.suppress(FileNotFoundError):
-        listed: Json = json.loads(read_file(LIST.format(name)))
-        return listed
+        return dict(json.loads(read_file(LIST.format(name))))
     return None
 
 
@@ -526,8 +525,7 @@ def group_for_device(name: str) -> int:
     """The number of a group that may have the device. Refuses groups that could be joined only then."""
     number = group_id(name)
     unnamed = not any(group.gr_gid == number for group in grp.getgrall())
-    good = name == NEW_GROUP or number < BASE_GROUPS or unnamed or number == device_group()
-    require(good, "group", name)
+    require(name == NEW_GROUP or number < BASE_GROUPS or unnamed or number == device_group(), "group", name)
     return number
 
 
@@ -561,7 +559,7 @@ class Work:
         hands |= {"set-device-group": set_device_group, "remove-empty-group": self._remove_group}
         hands |= {"run-command": self._run_command, "run-guest-as": self._run_guest}
         hands |= {"install-tree": self._install_tree, "remove-tree": self._remove_tree}
-        hands |= {"set-next-boot": self._set_next_boot}
+        hands |= {"set-next-boot": self._set_boot, "set-default-boot": self._set_boot}
         try:
             for action in actions:
                 require(not self.stopping, "stopped")
@@ -729,11 +727,14 @@ class Work:
         if release is not None and Path(hooks).is_dir():
             self.run(["/bin/run-parts", f"--arg={release}", f"--arg=/boot/vmlinuz-{release}", hooks])
 
-    def _set_next_boot(self, action: Json) -> None:
-        menu = read_file("/boot/grub/grub.cfg").decode(errors="replace")
-        once, otherwise = menu_entry(menu, action["release"]), menu_entry(menu, action["otherwise"])
-        self.run(["/usr/sbin/grub-set-default", otherwise])
-        self.run(["/usr/sbin/grub-reboot", once])
+    def _set_boot(self, action: Json) -> None:
+        menu, release = read_file("/boot/grub/grub.cfg").decode(errors="replace"), action["release"]
+        entry, otherwise = menu_entry(menu, release), action.get("otherwise")
+        default = entry if otherwise is None else menu_entry(menu, otherwise)
+        require(otherwise is not None or release == os.uname().release, "not-running", release)
+        self.run(["/usr/sbin/grub-set-default", default])
+        if otherwise is not None:
+            self.run(["/usr/sbin/grub-reboot", entry])
 
 
 def lock_holder(path: str) -> int | None:
@@ -850,9 +851,8 @@ class Helper:
         require(not self._thread.is_alive() and not self._ending, "busy")
         require(attempt > self._reports.get(step_id, {"attempt": 0})["attempt"], "done-already", step_id)
         require(len(descriptors) == 2 + installs, "descriptors", str(len(descriptors)))
-        require(
-            all(stat.S_ISREG(os.fstat(each).st_mode) for each in descriptors), "descriptors", "no plain file"
-        )
+        plain = all(stat.S_ISREG(os.fstat(each).st_mode) for each in descriptors)
+        require(plain, "descriptors", "no plain file")
         for descriptor in descriptors[:2]:
             self._require_users_own(descriptor)
         self._work = Work([os.dup(descriptor) for descriptor in descriptors], program, digest)

@@ -99,4 +99,4 @@ def test_one_change_past_restoring_does_not_make_root_refuse_all_of_the_undo() -
     undo = make_undo_plan(plan, {"modules.options": (change,)})
     assert checked_steps(model.canonical_json(undo), model.plan_digest(undo))
     assert undo.steps[0].actions == (model.RemoveFile(path=OPTIONS),)
-    assert parse_change(change)
+    assert parse_change(change) == FileWritten(path=OPTIONS, previous_text=None, previous_mode=None)

@@ -497,55 +497,6 @@ def test_nothing_that_the_caller_hands_down_to_its_children_lasts(tmp_path: Path
         process.end()
 
 
-RACE = """
-import os, runpy, sys, time
-helper = runpy.run_path(sys.argv[1], run_name="helper")
-os.makedirs("/run/etc/real")
-os.makedirs("/run/alice/trap")
-for each in ("/run/alice", "/run/alice/trap"):
-    os.chown(each, 12345, 12345)
-os.symlink("/run/alice/trap", "/run/etc/link")
-ended = time.monotonic() + float(sys.argv[2])
-
-def swap():
-    number = 0
-    while time.monotonic() < ended:
-        for other in ("/run/etc/real", "/run/etc/link", "/run/alice/trap"):
-            number += 1
-            try:
-                os.rename(other, "/run/etc/rules")
-                os.rename("/run/etc/rules", other)
-            except OSError:  # root has made the directory meanwhile
-                os.rename("/run/etc/rules", f"/run/etc/old-{number}")
-
-if os.fork() == 0:
-    swap()
-    os._exit(0)
-done = refused = 0
-while time.monotonic() < ended:
-    try:
-        helper["write_file"]({"path": "/run/etc/rules/file", "text": "root's", "mode": 0o644})
-        done += 1
-    except (helper["Refused"], OSError):
-        refused += 1
-os.wait()
-print(done, refused, len(os.listdir("/run/alice/trap")))
-"""
-
-
-@needs_root
-def test_no_file_of_root_s_ever_lands_where_a_name_is_swapped_against_a_link(tmp_path: Path) -> None:
-    program = tmp_path / "race.py"
-    program.write_text(RACE, encoding="ascii")
-    mount = 'mount -t tmpfs -o mode=755 tmpfs /run; exec "$@"'
-    enter = ["/usr/bin/unshare", "--mount", "/bin/sh", "-ec", mount, "sh"]
-    race = [sys.executable, "-I", str(program), str(HELPER_PROGRAM), "2"]
-    said = subprocess.run([*enter, *race], capture_output=True, text=True, check=True, timeout=60)
-    done, refused, leaked = map(int, said.stdout.split())
-    assert leaked == 0
-    assert min(done, refused) > 100, f"the race never met: {done} written, {refused} refused"
-
-
 @needs_root
 def test_a_helper_ends_when_told_and_leaves_no_socket(helper: HelperProcess) -> None:
     with helper.connect() as connection:

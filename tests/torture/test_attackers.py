@@ -1,0 +1,305 @@
+"""What a process with alice's rights tries while root works for her; and what bob tries."""
+
+import json
+import stat
+from dataclasses import dataclass
+
+import pytest
+
+from kvmwizard.packages.managers import MANAGERS
+from kvmwizard.plan.model import (
+    Action,
+    DeviceGroup,
+    FileHolds,
+    ModuleLoaded,
+    PackagesInstalled,
+    RunCommand,
+    SetDeviceGroup,
+    UserInGroup,
+    UserNotInGroup,
+    WriteFile,
+)
+from kvmwizard.plan.software import run_command
+from tests.conftest import Counts
+from tests.machine.layers import ALICE_PASSWORD
+from tests.machine.machine import ThrowawayMachine
+from tests.run.test_in_machine import GROUP, RULES, WRITE, Runs, member, step, sudo
+
+pytestmark = pytest.mark.root
+
+HOME = "/home/alice"
+CAUGHT = "/tmp/caught"
+TRAP = f'#!/bin/dash\necho "$0" >> {CAUGHT}\n'
+TRAPPED_PROGRAMS = (
+    *("sudo", "python3", "apt-get", "dpkg", "groupadd", "gpasswd", "udevadm", "modprobe", "touch", "sh"),
+    *("bash", "busctl", "update-grub", "git", "make", "tar", "env", "setpriv", "git-trap"),
+)
+TRAPPED_MODULES = ("sitecustomize", "usercustomize", "hashlib", "json", "socket", "startup")
+PYTHON_TRAP = f"import os\nif os.geteuid() == 0: open({CAUGHT!r}, 'a').write(__file__)\n"
+LIBRARY = """
+#include <unistd.h>
+#include <fcntl.h>
+unsigned la_version(unsigned version) { return version; }
+__attribute__((constructor)) static void caught(void) {
+    if (geteuid() == 0 && getuid() == 0) close(open("/tmp/caught", O_CREAT | O_WRONLY, 0666));
+}
+"""
+TRAPS = {
+    **{f"bin/{name}": TRAP for name in TRAPPED_PROGRAMS},
+    **{f"lib/{name}.py": PYTHON_TRAP + "raise SystemExit\n" * (name == "json") for name in TRAPPED_MODULES},
+    "lib/trap.pm": f"open(F, '>>{CAUGHT}'); 1;\n",
+    "lib/trap.c": LIBRARY,
+    "lib/modprobe.conf": f"install kvm /usr/bin/touch {CAUGHT}\n",
+    "apt.conf": f'DPkg::Pre-Invoke {{"touch {CAUGHT}";}};\nAPT::Update::Pre-Invoke {{"touch {CAUGHT}";}};\n',
+    ".bashrc": f"touch {CAUGHT}\n",
+    ".dpkg.cfg": f"pre-invoke=touch {CAUGHT}\n",
+}
+"""In alice's home: what root would run, read or load, if only it looked there."""
+
+
+def write(machine: ThrowawayMachine, path: str, text: str, mode: int = 0o755) -> None:
+    """A file of alice's in the machine."""
+    script = f"mkdir -p $(dirname {path}); cat > {path}; chmod {mode:o} {path}; chown alice {path}"
+    machine.do(["/bin/sh", "-c", script], input=text)
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable that leads root into a trap, and the command that shows it: who takes it along is caught."""
+
+    value: str
+    falls: tuple[str, ...]
+
+
+VARIABLES = {
+    "PATH": Variable(f"{HOME}/bin:/usr/bin:/bin", ("/usr/bin/env", "apt-get")),
+    "HOME": Variable(HOME, ("/usr/bin/dpkg", "--remove", "no-such-package")),
+    "BASH_ENV": Variable(f"{HOME}/.bashrc", ("/bin/bash", "-c", "true")),
+    "ENV": Variable(f"{HOME}/.bashrc", ("/bin/dash", "-i", "-c", "true")),
+    "BASH_FUNC_true%%": Variable(f"() {{ touch {CAUGHT}; }}", ("/bin/bash", "-c", "true")),
+    "APT_CONFIG": Variable(f"{HOME}/apt.conf", ("/usr/bin/apt-get", "update")),
+    "GIT_EXEC_PATH": Variable(f"{HOME}/bin", ("/usr/bin/git", "trap")),
+    "GIT_SSH_COMMAND": Variable(f"{HOME}/bin/sh", ("/usr/bin/git", "ls-remote", "ssh://127.0.0.1/x")),
+    "TAR_OPTIONS": Variable(
+        f"--use-compress-program={HOME}/bin/tar", ("/bin/tar", "-cf", "/tmp/x.tar", "/etc/hostname")
+    ),
+    "MAKEFLAGS": Variable(f"--eval=$$(shell\\ touch\\ {CAUGHT})", ("/usr/bin/make", "-f", "/dev/null")),
+    "MODPROBE_OPTIONS": Variable(f"-C {HOME}/lib/modprobe.conf", ("/sbin/modprobe", "kvm")),
+    "PERL5OPT": Variable(f"-I{HOME}/lib -Mtrap", ("/usr/bin/perl", "-e", "1")),
+    "PYTHONPATH": Variable(f"{HOME}/lib", ("/usr/bin/python3", "-c", "")),
+    "LD_PRELOAD": Variable(f"{HOME}/lib/trap.so", ("/bin/true",)),
+    "LD_AUDIT": Variable(f"{HOME}/lib/trap.so", ("/bin/true",)),
+}
+FOR_PYTHON_AND_THE_LINKER = ("PYTHONPATH", "LD_PRELOAD", "LD_AUDIT")
+"""Kept from the unprivileged half, which they would keep from running at all: handed to sudo itself alone."""
+WATCHED_PROGRAMS = (
+    *("/usr/bin/apt-get", "/usr/bin/dpkg", "/usr/sbin/groupadd", "/usr/bin/gpasswd", "/usr/sbin/update-grub"),
+    *("/sbin/modprobe", "/usr/bin/udevadm"),
+)
+WATCHER = """#!/bin/dash
+(/usr/bin/env -0; printf 'argv=%s\\0' "$0") >> /root/seen
+test ! -e "$0.real" || exec "$0.real" "$@"
+"""
+ROOTS_VARIABLES = {
+    *("PATH", "LC_ALL", "DEBIAN_FRONTEND", "APT_LISTCHANGES_FRONTEND", "NEEDRESTART_SUSPEND"),
+    *("PWD", "argv"),  # the watcher's own
+}
+PASSING_SUDO = 'Defaults:alice !env_reset, !secure_path, env_delete="", env_check=""\n'
+"""A sudo that takes every variable along, so that nothing but the helper keeps them from root's commands."""
+
+
+def lay_traps(machine: ThrowawayMachine) -> dict[str, str]:
+    """The environment that leads to them; each was seen to catch who takes it along."""
+    for name, text in TRAPS.items():
+        write(machine, f"{HOME}/{name}", text)
+    compiled = ["/usr/bin/gcc", "-shared", "-fPIC", "-o", f"{HOME}/lib/trap.so", f"{HOME}/lib/trap.c"]
+    machine.do(compiled)
+    for name, variable in VARIABLES.items():
+        machine.run(variable.falls, env={name: variable.value})
+        assert machine.path(CAUGHT).exists(), f"the trap of {name} catches nobody"
+        machine.path(CAUGHT).unlink()
+    return {name: variable.value for name, variable in VARIABLES.items()}
+
+
+def watch_programs(machine: ThrowawayMachine) -> None:
+    """Have every program that root will run write down its environment first."""
+    for path in WATCHED_PROGRAMS:
+        machine.run(["/bin/mv", path, f"{path}.real"])
+        machine.path(path).write_text(WATCHER, encoding="ascii")
+        machine.path(path).chmod(0o755)
+
+
+SUDO = f"""
+import os, subprocess, sys
+from pathlib import Path
+from kvmwizard.plan.model import Plan
+from kvmwizard.run.root_start import helper_argv, payload
+plan = Plan.model_validate_json(Path(sys.argv[1]).read_bytes())
+argv = ["/usr/bin/sudo", "-S", "-p", "", "--", *helper_argv("/usr/bin/python3", plan, sys.argv[2])]
+os.chdir({f"{HOME}/lib"!r})
+environment = dict(word.split("=", 1) for word in sys.argv[3:])
+password = {ALICE_PASSWORD!r} + "\\n"
+sys.exit(subprocess.run(argv, input=password.encode() + payload(plan), env=environment).returncode)
+"""
+"""Calls the helper by sudo without our own runner, which would clear the environment before."""
+
+
+@pytest.fixture
+def alice(program_machine: ThrowawayMachine) -> Runs:
+    return Runs(program_machine, "alice")
+
+
+@pytest.mark.parametrize(
+    "sudoers",
+    [
+        pytest.param("", id="usual sudo", marks=pytest.mark.slow),
+        pytest.param(PASSING_SUDO, id="sudo that passes all on"),
+    ],
+)
+def test_nothing_of_the_users_environment_reaches_roots_commands(
+    alice: Runs, sudoers: str, counts: Counts
+) -> None:
+    machine = alice.machine
+    environment = lay_traps(machine)
+    machine.path("/etc/sudoers.d/passing").write_text(sudoers, encoding="ascii")
+    machine.path("/etc/sudoers.d/passing").chmod(0o440)
+    install = step(
+        "packages.install",
+        PackagesInstalled(manager="apt", names=("qemu-utils",)),
+        *map(run_command, MANAGERS["apt"].install(("qemu-utils",))),
+    )
+    # A module that no machine of this kind has: the step fails, once modprobe was run.
+    load = step("modules.load", ModuleLoaded(name="kvm_hv"), RunCommand(argv=("/sbin/modprobe", "kvm_hv")))
+    run_id = alice.take(
+        GROUP, WRITE, install, load, member("kvm").model_copy(update={"needs": ("access.group",)})
+    )
+    watch_programs(machine)
+    words = [f"{name}={value}" for name, value in environment.items()]
+    plan = f"{HOME}/state/runs/{run_id}/plan.json"
+    said = machine.run([alice.argv("", "")[0], "-c", SUDO, plan, run_id, *words], user="alice")
+    assert json.loads(said.stdout).get("listening"), said.stderr
+    usual = {name: value for name, value in environment.items() if name not in FOR_PYTHON_AND_THE_LINKER}
+    started = machine.run(alice.argv("start", run_id), user="alice", env=usual)
+    assert started.returncode == 0, started.stderr
+    state = alice.end(run_id)
+    ended = {name: each["status"] for name, each in state["steps"].items()}
+    assert [name for name, status in ended.items() if status != "done"] == ["modules.load"], state
+    seen = [word.partition("=") for word in machine.path("/root/seen").read_text().split("\0")[:-1]]
+    programs = {value for name, _, value in seen if name == "argv"}
+    assert {"/usr/bin/apt-get", "/usr/bin/gpasswd", "/sbin/modprobe"} <= programs
+    names = {name for name, _, _ in seen if not name.startswith(("DPKG_", "APT_"))}
+    assert names <= ROOTS_VARIABLES, names - ROOTS_VARIABLES
+    assert not [value for _, _, value in seen if HOME in value]
+    assert not machine.path(CAUGHT).exists()
+    counts("attackers: variables that lead root astray", tries=len(environment), successes=0)
+
+
+FINANCE = ("/usr/sbin/groupadd", "finance")
+
+
+def carried_out(runs: Runs, condition: object, *actions: Action) -> bool:
+    """Whether root did it, in a run of its own."""
+    return bool(runs.carry_out(runs.take(step("a.step", condition, *actions)))["status"] == "done")
+
+
+@pytest.fixture
+def runs(program_machine: ThrowawayMachine) -> Runs:
+    program_machine.do(list(FINANCE))
+    return Runs(program_machine)
+
+
+@pytest.mark.parametrize("group", ["finance", "messagebus", "nogroup"])
+def test_the_device_cannot_be_used_to_join_another_group(runs: Runs, group: str) -> None:
+    runs.machine.do(["/usr/sbin/groupadd", "-f", group])
+    give = SetDeviceGroup(path="/dev/kvm", group=group, mode=0o660)
+    join = RunCommand(argv=("/usr/bin/gpasswd", "--add", "bob", group))
+    assert not carried_out(runs, DeviceGroup(path="/dev/kvm", group=group, mode=0o660), give)
+    assert not carried_out(runs, UserInGroup(user="bob", group=group), give, join)
+    rule = f'KERNEL=="kvm", GROUP="{group}", MODE="0660", OPTIONS+="static_node=kvm"\n'
+    written = WriteFile(path=RULES, text=rule, mode=0o644)
+    assert not carried_out(runs, FileHolds(path=RULES, text=rule, mode=0o644), written)
+    assert group not in runs.machine.do(["/usr/bin/id", "-nG", "bob"]).split()
+    assert runs.machine.do(["/usr/bin/stat", "-c", "%G", "/dev/kvm"]).strip() == "root"
+
+
+@pytest.mark.parametrize("group", ["root", "sudo", "disk", "shadow", "docker"])
+def test_a_powerful_group_is_not_joined_even_where_it_has_the_device(runs: Runs, group: str) -> None:
+    runs.machine.do(["/usr/sbin/groupadd", "-f", group])
+    runs.machine.do(["/bin/chgrp", group, "/dev/kvm"])
+    join = RunCommand(argv=("/usr/bin/gpasswd", "--add", "bob", group))
+    assert not carried_out(runs, UserInGroup(user="bob", group=group), join)
+    assert group not in runs.machine.do(["/usr/bin/id", "-nG", "bob"]).split()
+
+
+def test_nobody_is_put_out_of_a_group_that_has_nothing_to_do_with_guests(runs: Runs) -> None:
+    leave = RunCommand(argv=("/usr/bin/gpasswd", "--delete", "alice", "sudo"))
+    assert not carried_out(runs, UserNotInGroup(user="alice", group="sudo"), leave)
+    assert "sudo" in runs.machine.do(["/usr/bin/id", "-nG", "alice"]).split()
+
+
+def test_the_group_that_the_device_has_is_joined_and_left(runs: Runs) -> None:
+    runs.machine.do(["/bin/sh", "-c", "chgrp finance /dev/kvm; chmod 660 /dev/kvm"])
+    run_id = runs.take(member("finance", "bob"))
+    assert runs.carry_out(run_id)["status"] == "done"
+    assert "finance" in runs.machine.do(["/usr/bin/id", "-nG", "bob"]).split()
+    assert runs.carry_out(runs.ask("undo", run_id))["status"] == "done"
+    assert "finance" not in runs.machine.do(["/usr/bin/id", "-nG", "bob"]).split()
+
+
+def test_a_name_that_apt_would_take_for_a_pattern_or_a_removal_changes_nothing(runs: Runs) -> None:
+    before = runs.machine.do(["/usr/bin/dpkg-query", "-W"])
+    for name in ("qemu.utils", "sudo-", "sudo+", "qemu-utils/stable"):
+        install = map(run_command, MANAGERS["apt"].install((name,)))
+        assert not carried_out(runs, PackagesInstalled(manager="apt", names=(name,)), *install), name
+    assert runs.machine.do(["/usr/bin/dpkg-query", "-W"]) == before
+
+
+def test_the_log_may_be_cut_replaced_or_swapped_and_root_writes_nowhere_else(alice: Runs) -> None:
+    """Alice holds the same open file as root, and may do with it and its name what she likes."""
+    machine = alice.machine
+    run_id = alice.take(GROUP, WRITE)
+    sudo(alice, run_id, ALICE_PASSWORD)
+    swapper = f"""
+import contextlib, os
+folder = {f"{HOME}/state/runs/{run_id}/logs"!r}
+while True:
+    for name in ("access.group", "access.rule"):
+        path = f"{{folder}}/{{name}}.log"
+        traps = (
+            lambda: os.symlink("/etc/passwd", path),
+            lambda: os.mkfifo(path),
+            lambda: os.link("/tmp/hard", path),
+        )
+        for trap in traps:
+            with contextlib.suppress(OSError):
+                os.truncate(path, 0)
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            with contextlib.suppress(OSError):
+                trap()
+"""
+    before = machine.path("/etc/passwd").read_bytes()
+    write(machine, "/tmp/hard", "")
+    attacker = machine.popen(["/usr/bin/python3", "-c", swapper], user="alice")
+    try:
+        alice.ask("start", run_id)
+        state = alice.end(run_id)
+    finally:
+        machine.run(["/usr/bin/pkill", "-KILL", "-u", "alice", "-f", "os.link"])
+        attacker.communicate()
+    assert state["status"] in {"done", "failed"}
+    assert machine.path("/etc/passwd").read_bytes() == before
+
+
+def test_what_a_run_leaves_behind_is_its_users_alone(alice: Runs) -> None:
+    run_id = alice.take(GROUP)
+    sudo(alice, run_id, ALICE_PASSWORD)
+    alice.machine.run(
+        ["/bin/sh", "-c", 'umask 0; exec "$@"', "sh", *alice.argv("start", run_id)], user="alice"
+    )
+    assert alice.end(run_id)["status"] == "done"
+    found = list(alice.directory(run_id).rglob("*"))
+    assert found
+    for each in found:
+        assert stat.S_IMODE(each.lstat().st_mode) == (0o700 if each.is_dir() else 0o600), each
+    assert alice.machine.run(["/bin/ls", f"{HOME}/state"], user="bob").returncode != 0
