@@ -75,7 +75,14 @@ class Command:
             raise
         finally:
             os.close(log)
-        self._write_identity()
+        try:
+            self._write_identity()
+        except OSError:
+            # What nobody could stop later must not go on while its step is called failed.
+            os.close(self._lock)
+            self.stop()
+            self._process.wait()
+            raise
 
     def wait(self) -> int:
         """How it ended: its exit code, or minus the signal's number.

@@ -8,8 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from kvmwizard.plan.model import Plan
 from kvmwizard.words import Words
 
-JOURNAL_VERSION = 1
-"""Raised with every kind of event and every field that an earlier reader would take for garbage."""
+JOURNAL_VERSION = 2
+"""Raised with every kind of event and every field that an earlier reader would take for garbage.
+
+Since 2 steps are left out and restarts waited for.
+"""
 
 
 LATEST_TIME = 253402300799.0

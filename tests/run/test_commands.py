@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -84,3 +85,23 @@ def test_a_leftover_whose_worker_is_gone_too_can_be_stopped(tmp_path: Path) -> N
     assert lock_is_held(files.lock)
     wait_for_leftover(files, lambda: True)
     assert not runs(child)
+
+
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+from kvmwizard.run.commands import Command, CommandFiles
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+try:
+    Command(("/bin/sleep", "600"), {}, CommandFiles(Path(sys.argv[1], "log"), Path(sys.argv[1], "lock")))
+except OSError as error:
+    print(error.errno)
+"""
+
+
+def test_a_command_that_could_not_be_found_again_is_ended_at_once(tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", FULL_DISK, str(tmp_path)]
+    said = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=WAIT_SECONDS)
+    assert said.stdout == "27\n"  # EFBIG: its number did not fit into the lock
+    assert not lock_is_held(tmp_path / "lock")
