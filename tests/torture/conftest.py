@@ -1,0 +1,32 @@
+"""Fixtures of the battery."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.torture.faults import Control, compile_library, why_no_faults
+from tests.torture.striking import Driver, driver
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """In memory where there is a place for it: thousands of fsyncs are to be counted, not waited for."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else tmp_path) as made:
+        yield Path(made)
+
+
+@pytest.fixture(scope="session")
+def strikes() -> Iterator[Driver]:
+    """What is struck by `faults.c`; its library is where builders may read it, too."""
+    why_not = why_no_faults()
+    if why_not is not None:
+        pytest.skip(why_not)
+    with tempfile.TemporaryDirectory(prefix="kvmwizard-faults-") as name:
+        made = Path(name)
+        made.chmod(0o711)
+        with driver(Control.make(made / "control"), compile_library(made)) as started:
+            yield started

@@ -1,0 +1,155 @@
+"""Subjects struck at every call, one after another, and what is held against each of them."""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from tests.torture.faults import NO_FAULT, Control, Fault
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a struck process went."""
+
+    said: list[tuple[str, Any]]
+    """What happened, and to what, in its order."""
+    status: int
+    """Its exit code, or minus the signal's number."""
+    calls: int
+    fired: int
+
+    def told(self, what: str) -> list[Any]:
+        """Everything to which this happened."""
+        return [subject for each, subject in self.said if each == what]
+
+
+class Driver:
+    """A `faults_driver` that waits for requests."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    def ask(self, do: str, fault: Fault, below: Sequence[Path], **asked: Any) -> Answer:
+        """Have it done, with the fault."""
+        request = {"do": do, "fault": vars(fault), "below": [str(each) for each in below], **asked}
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        answer = json.loads(self._process.stdout.readline())
+        return Answer(**{**answer, "said": [tuple(each) for each in answer["said"]]})
+
+
+@contextmanager
+def driver(control: Control, library: Path) -> Iterator[Driver]:
+    """A driver, ended with the block."""
+    environment = {**os.environ, **control.environment(library), "PYTHONDONTWRITEBYTECODE": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.torture.faults_driver"],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            yield Driver(process)
+        finally:
+            process.kill()
+
+
+class Subject(Protocol):
+    """Something that changes files, and must survive being struck at it."""
+
+    def reset(self) -> None:
+        """Put the world back to before it."""
+
+    def strike(self, fault: Fault) -> Answer:
+        """Do it, with the fault."""
+
+    def look(self, answers: Sequence[Answer]) -> str:
+        """`old`, `new`, or `lost: what`, for what stands there after these tries."""
+
+    def finish(self) -> str:
+        """Do it again, undisturbed: empty where all is as it had been without a fault, else what is not."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What came of all the strikes."""
+
+    counted: Counter[str]
+    amiss: list[str]
+
+    @property
+    def figures(self) -> dict[str, int]:
+        """As the battery prints them."""
+        return {name: self.counted[name] for name in ("points", "old", "new", "lost")}
+
+
+def strike_everywhere(subject: Subject, kinds: Iterable[tuple[str, bool]], every: int) -> Found:
+    """Each kind of fault at the first call, at the one `every` calls later, and so on to the last."""
+    found = Found(Counter(), [])
+    for kind, sticky in kinds:
+        for at in itertools.count(1, every):
+            fault = Fault(kind, at, sticky)
+            subject.reset()
+            answer = subject.strike(fault)
+            if answer.fired == 0:
+                break
+            _judge(subject, found, (fault,), (answer,))
+    _see_it_undisturbed(subject, found)
+    return found
+
+
+def strike_twice(subject: Subject, kinds: Sequence[tuple[str, bool]], every: int) -> Found:
+    """A fault, then one more at every call of what is done about the first."""
+    found = Found(Counter(), [])
+    for (kind, sticky), (second_kind, second_sticky) in itertools.product(kinds, repeat=2):
+        for at in itertools.count(1, every):
+            first = Fault(kind, at, sticky)
+            for second_at in itertools.count(1, every):
+                second = Fault(second_kind, second_at, second_sticky)
+                subject.reset()
+                answers = (subject.strike(first), subject.strike(second))
+                if not all(answer.fired for answer in answers):
+                    break
+                _judge(subject, found, (first, second), answers)
+            if answers[0].fired == 0:
+                break
+    return found
+
+
+def _judge(subject: Subject, found: Found, faults: Sequence[Fault], answers: Sequence[Answer]) -> None:
+    found.counted["points"] += 1
+    names = ", then ".join(map(str, faults))
+    state = subject.look(answers)
+    found.counted[state.partition(":")[0]] += 1
+    if state not in {"old", "new"}:
+        found.amiss.append(f"{names}: {state}")
+    # A fault may end a process as killed, or be told: nothing else may come of it.
+    if any(answer.status not in {0, -9} for answer in answers):
+        found.amiss.append(f"{names}: ended with {[answer.status for answer in answers]}")
+    left = subject.finish()
+    if left:
+        found.amiss.append(f"{names}, afterwards: {left}")
+
+
+def _see_it_undisturbed(subject: Subject, found: Found) -> None:
+    subject.reset()
+    answer = subject.strike(NO_FAULT)
+    assert answer.calls > 0, "the library counts nothing"
+    left = subject.finish()
+    if left:
+        found.amiss.append(f"undisturbed: {left}")
