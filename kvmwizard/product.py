@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from kvmwizard.paths import write_atomically
+from kvmwizard.paths import remove_unfinished, write_atomically
 from kvmwizard.words import Words
 
 LARGEST_STAMP_BYTES = 4 * 1024 * 1024
@@ -50,6 +50,7 @@ def write_stamp(
     sizes = {str(output): output.lstat().st_size for output in outputs}
     words = None if told is None else asdict(told)
     content = {"identity": identity, "outputs": sizes, "about": about or {}, "told": words}
+    remove_unfinished(path)
     write_atomically(path, json.dumps(content, sort_keys=True).encode("ascii") + b"\n")
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from kvmwizard.paths import UNFINISHED_SUFFIX, sync_directory
+from kvmwizard.paths import UNFINISHED_SUFFIX, remove_unfinished, sync_directory
 from kvmwizard.plan.spans import size_words
 from kvmwizard.refusal import Refusal
 from kvmwizard.words import Words, say, say_many
@@ -97,6 +97,7 @@ def write_payload(stage: Path, payload: Path) -> Payload:
                 bytes=LARGEST_HEAD_BYTES,
             )
         )
+    remove_unfinished(payload)
     unfinished = payload.with_name(f".{payload.name}.{os.urandom(8).hex()}{UNFINISHED_SUFFIX}")
     try:
         with unfinished.open("xb") as file:

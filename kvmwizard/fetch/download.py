@@ -62,6 +62,8 @@ class Download:
             except ProofRefused as refused:
                 note(refused.words.english)
             else:
+                # A process that was killed after it had named the file may have left its beginnings.
+                PartialFile(path).remove()
                 self._conclude(sha256, evidence)
                 return True
         # Nobody can tell what a file is that was left here unproven.

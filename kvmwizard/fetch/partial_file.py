@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from kvmwizard.fetch.space import FULL, full_disk
-from kvmwizard.paths import FileRefused, read_own_file, write_atomically
+from kvmwizard.paths import FileRefused, read_own_file, remove_unfinished, write_atomically
 
 BLOCK_BYTES = 1024 * 1024
 LARGEST_ORIGIN_BYTES = 64 * 1024
@@ -122,14 +122,21 @@ class PartialFile:
 
     def keep(self, path: Path) -> None:
         """Give the whole file its name, so that it outlasts a power cut. Raises OSError."""
-        os.fsync(self._descriptor)
+        try:
+            os.fsync(self._descriptor)
+        except OSError:
+            # What could not be written may be gone from the disk and still be read from memory, and the
+            # kernel says so only once (fsync(2), NOTES): the next try would take it for whole.
+            self.empty()
+            raise
         self.path.replace(path)
-        self._origin_path.unlink(missing_ok=True)
+        self.remove()
 
     def remove(self) -> None:
         """Leave nothing of it. Raises OSError."""
         self.path.unlink(missing_ok=True)
         self._origin_path.unlink(missing_ok=True)
+        remove_unfinished(self._origin_path)
 
     def _read_origin(self) -> Origin | None:
         try:

@@ -65,28 +65,50 @@ def marks_of(tree: Path) -> list[str]:
 
 @contextmanager
 def flushing(folder: Path) -> Iterator[None]:
-    """While thousands of files are written, have them reach the disk, so that little is left to wait for."""
-    done = threading.Event()
+    """While thousands of files are written, have them reach the disk, so that little is left to wait for.
+
+    Raises OSError at the end where any of them could not be written: a descriptor is told of each
+    failure since it was opened, once (syncfs(2)), so that only the first one's word counts.
+    """
+    done, failures = threading.Event(), list[OSError]()
+    descriptor = _opened(folder)
 
     def flush_again() -> None:
-        while not done.wait(FLUSH_SECONDS):
-            flush(folder)
+        while not failures and not done.wait(FLUSH_SECONDS):
+            try:
+                _flush(descriptor)
+            except OSError as error:
+                failures.append(error)
 
     thread = threading.Thread(target=flush_again, daemon=True)
     thread.start()
     try:
-        yield
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+        _flush(descriptor)
     finally:
-        done.set()
-        thread.join()
+        os.close(descriptor)
+    if failures:
+        raise failures[0]
 
 
 def flush(folder: Path) -> None:
     """Make all that was written there outlast a power cut: syncfs(2), once for thousands of files."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = _opened(folder)
     try:
-        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
-            error = ctypes.get_errno()
-            raise OSError(error, os.strerror(error), str(folder))
+        _flush(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _opened(folder: Path) -> int:
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _flush(descriptor: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))

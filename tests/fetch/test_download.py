@@ -1,5 +1,6 @@
 """Mirrors that misbehave: each ends in the right retry or the right message, and nothing bad gets a name."""
 
+import errno
 import hashlib
 import os
 from pathlib import Path
@@ -207,3 +208,22 @@ def test_a_link_under_the_file_s_name_is_not_followed(downloads: Downloads, tmp_
     with pytest.raises(OSError, match="Too many levels of symbolic links"):
         downloads.run()
     assert precious.read_bytes() == b"mine"
+
+
+def test_a_file_that_could_not_be_synced_is_downloaded_anew(
+    downloads: Downloads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = os.fsync
+
+    def failing(descriptor: int) -> None:
+        if os.readlink(f"/proc/self/fd/{descriptor}").endswith(".part"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        synced(descriptor)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(OSError, match="Input/output error"):
+        downloads.run()
+    assert not downloads.part.exists()
+    monkeypatch.undo()
+    downloads.good()
+    assert [request.range for request in downloads.asked] == [None, None]

@@ -1,11 +1,14 @@
 """Unpacking as the builder: good tarballs whole, hostile ones refused or harmless."""
 
+import errno
 import os
 import tarfile
+import threading
 from pathlib import Path
 
 import pytest
 
+from kvmwizard.fetch import unfinished
 from kvmwizard.fetch.archive import unpacked_bytes
 from kvmwizard.fetch.space import NoSpace, free_bytes, require_space
 from kvmwizard.fetch.sweep import TreeRefused, remove_tree, sweep
@@ -235,3 +238,20 @@ def test_a_tree_is_removed_whatever_its_modes_and_links(tree: Path, tmp_path: Pa
     remove_tree(tree)
     assert not tree.exists()
     assert outside.joinpath("precious").read_bytes() == b"mine"
+
+
+def test_a_disk_that_fails_while_files_are_flushed_is_not_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = threading.Event()
+
+    def once(_: int) -> None:
+        # As the kernel does: the failure is told once, and every later call succeeds.
+        if not told.is_set():
+            told.set()
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(unfinished, "_flush", once)
+    monkeypatch.setattr(unfinished, "FLUSH_SECONDS", 0.001)
+    with pytest.raises(OSError, match="Input/output error"), unfinished.flushing(tmp_path):
+        assert told.wait(60)

@@ -126,6 +126,8 @@ def answer(control: Control, request: Json) -> Json:
     child = os.fork()
     if child == 0:
         os.close(reading)
+        # Answers alone go to the driver's output.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         _be_child(request, writing)
     os.close(writing)
     with os.fdopen(reading, "rb") as told:
