@@ -2,12 +2,15 @@
 
 root_driver.py HELPER do PAYLOAD DIGEST ACTION
     Carries the action out, and prints what came of it.
+root_driver.py HELPER each PAYLOADS "" ACTION
+    As do, for each of the payloads: a JSON object, by name the payload in base64 and its digest.
 root_driver.py HELPER kill PAYLOAD DIGEST ACTION BACK
     Carries ACTION out again and again, killed (SIGKILL) at its first change of a file, at its second,
     and so on, each time finished by a second try and taken back by BACK; then BACK in the same way.
     Prints how often it was killed, and after which kills the files were not as without one.
 """
 
+import base64
 import hashlib
 import json
 import os
@@ -101,9 +104,21 @@ def killed_at_every_change(done: Tree, back: Tree) -> tuple[int, list[str]]:
             amiss.append(f"{number}, finished: {outcome} {sorted(world().items() ^ after.items())}")
 
 
+def done_with_each(action: str, payloads: dict[str, list[str]]) -> Json:
+    """What the helper reports, by the payload's name."""
+    outcomes = {}
+    for name, (encoded, digest) in payloads.items():
+        Path("/tmp/each").write_bytes(base64.b64decode(encoded))
+        outcomes[name] = Tree(action, "/tmp/each", digest).do()
+    return outcomes
+
+
 def main() -> None:
     """See the module."""
     verb, payload, digest, action, *rest = sys.argv[2:]
+    if verb == "each":
+        sys.stdout.write(json.dumps(done_with_each(action, json.loads(Path(payload).read_bytes()))))
+        return
     tree = Tree(action, payload, digest)
     if verb == "do":
         sys.stdout.write(json.dumps(tree.do()))

@@ -1,5 +1,6 @@
 """Small trees, packed, and a throwaway machine in which the root helper's code installs them."""
 
+import base64
 import hashlib
 import json
 from collections.abc import Mapping
@@ -82,6 +83,13 @@ def entry(path: str, content: bytes = b"evil", mode: Any = 0o644) -> list[Any]:
     return [path, mode, len(content), hashlib.sha256(content).hexdigest()]
 
 
+def refusal(outcome: Any) -> str | None:
+    """Why an action was not done; None where it was."""
+    code: str | None = outcome["code"]
+    returned: int = outcome["returncode"]
+    return code or (f"returned {returned}" if returned else None)
+
+
 class Root:
     """The helper's hands in a machine."""
 
@@ -94,23 +102,29 @@ class Root:
         """What the driver prints."""
         self.machine.path("/tmp/payload").write_bytes(payload)
         argv = ["/usr/bin/python3", "-I", "/opt/driver.py", "/opt/root_helper.py", verb]
-        argv += ["/tmp/payload" if digest else "", digest, *(action.model_dump_json() for action in actions)]
+        argv += ["/tmp/payload" if payload else "", digest, *(action.model_dump_json() for action in actions)]
         return json.loads(self.machine.do(argv, timeout=timeout))
 
     def install(self, action: InstallTree, payload: tuple[bytes, str]) -> str | None:
         """The code with which it was refused; None where it was installed."""
-        outcome = self.ask("do", *payload, action)
-        code: str | None = outcome["code"] or (
-            f"returned {outcome['returncode']}" * bool(outcome["returncode"]) or None
-        )
-        return code
+        return refusal(self.ask("do", *payload, action))
+
+    def install_each(
+        self, action: InstallTree, payloads: Mapping[str, tuple[bytes, str]]
+    ) -> dict[str, str | None]:
+        """As `install`, one after the other, by their names."""
+        encoded = {
+            name: (base64.b64encode(text).decode(), digest) for name, (text, digest) in payloads.items()
+        }
+        outcomes = self.ask("each", json.dumps(encoded).encode(), "", action)
+        return {name: refusal(outcome) for name, outcome in outcomes.items()}
 
     def remove(self, name: str) -> str | None:
-        outcome = self.ask("do", b"", "", RemoveTree(name=name))
-        code: str | None = outcome["code"] or (
-            f"returned {outcome['returncode']}" * bool(outcome["returncode"]) or None
-        )
-        return code
+        return self.do(RemoveTree(name=name))
+
+    def do(self, action: Action) -> str | None:
+        """The code with which any action without a payload was refused; None where it was done."""
+        return refusal(self.ask("do", b"", "", action))
 
     def log(self) -> str:
         return self.machine.path("/tmp/log").read_text(encoding="utf-8")

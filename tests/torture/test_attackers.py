@@ -8,15 +8,11 @@ import pytest
 
 from kvmwizard.packages.managers import MANAGERS
 from kvmwizard.plan.model import (
-    Action,
-    DeviceGroup,
-    FileHolds,
     ModuleLoaded,
+    PackagesAbsent,
     PackagesInstalled,
     RunCommand,
     SetDeviceGroup,
-    UserInGroup,
-    UserNotInGroup,
     WriteFile,
 )
 from kvmwizard.plan.software import run_command
@@ -24,6 +20,7 @@ from tests.conftest import Counts
 from tests.machine.layers import ALICE_PASSWORD
 from tests.machine.machine import ThrowawayMachine
 from tests.run.test_in_machine import GROUP, RULES, WRITE, Runs, member, step, sudo
+from tests.run.trees import Root
 
 pytestmark = pytest.mark.root
 
@@ -50,7 +47,7 @@ TRAPS = {
     "lib/trap.pm": f"open(F, '>>{CAUGHT}'); 1;\n",
     "lib/trap.c": LIBRARY,
     "lib/modprobe.conf": f"install kvm /usr/bin/touch {CAUGHT}\n",
-    "apt.conf": f'DPkg::Pre-Invoke {{"touch {CAUGHT}";}};\nAPT::Update::Pre-Invoke {{"touch {CAUGHT}";}};\n',
+    "apt.conf": f'Dir::Bin::dpkg "{HOME}/bin/dpkg";\n',
     ".bashrc": f"touch {CAUGHT}\n",
     ".dpkg.cfg": f"pre-invoke=touch {CAUGHT}\n",
 }
@@ -77,7 +74,7 @@ VARIABLES = {
     "BASH_ENV": Variable(f"{HOME}/.bashrc", ("/bin/bash", "-c", "true")),
     "ENV": Variable(f"{HOME}/.bashrc", ("/bin/dash", "-i", "-c", "true")),
     "BASH_FUNC_true%%": Variable(f"() {{ touch {CAUGHT}; }}", ("/bin/bash", "-c", "true")),
-    "APT_CONFIG": Variable(f"{HOME}/apt.conf", ("/usr/bin/apt-get", "update")),
+    "APT_CONFIG": Variable(f"{HOME}/apt.conf", ("/usr/bin/apt-get", "check")),
     "GIT_EXEC_PATH": Variable(f"{HOME}/bin", ("/usr/bin/git", "trap")),
     "GIT_SSH_COMMAND": Variable(f"{HOME}/bin/sh", ("/usr/bin/git", "ls-remote", "ssh://127.0.0.1/x")),
     "TAR_OPTIONS": Variable(
@@ -163,15 +160,17 @@ def test_nothing_of_the_users_environment_reaches_roots_commands(
     environment = lay_traps(machine)
     machine.path("/etc/sudoers.d/passing").write_text(sudoers, encoding="ascii")
     machine.path("/etc/sudoers.d/passing").chmod(0o440)
-    install = step(
-        "packages.install",
-        PackagesInstalled(manager="apt", names=("qemu-utils",)),
-        *map(run_command, MANAGERS["apt"].install(("qemu-utils",))),
-    )
-    # A module that no machine of this kind has: the step fails, once modprobe was run.
-    load = step("modules.load", ModuleLoaded(name="kvm_hv"), RunCommand(argv=("/sbin/modprobe", "kvm_hv")))
+    # A package and a module that there are none of: these steps fail, once root's commands were run.
+    (apt_get,) = map(run_command, MANAGERS["apt"].install(("no-such-package",)))
+    wanted = PackagesInstalled(manager="apt", names=("no-such-package",))
+    gone = PackagesAbsent(manager="apt", names=("tmux",))
     run_id = alice.take(
-        GROUP, WRITE, install, load, member("kvm").model_copy(update={"needs": ("access.group",)})
+        GROUP,
+        WRITE,
+        step("packages.install", wanted, apt_get),
+        step("packages.remove", gone, *map(run_command, MANAGERS["apt"].remove(gone.names))),
+        step("modules.load", ModuleLoaded(name="kvm_hv"), RunCommand(argv=("/sbin/modprobe", "kvm_hv"))),
+        member("kvm").model_copy(update={"needs": ("access.group",)}),
     )
     watch_programs(machine)
     words = [f"{name}={value}" for name, value in environment.items()]
@@ -183,10 +182,11 @@ def test_nothing_of_the_users_environment_reaches_roots_commands(
     assert started.returncode == 0, started.stderr
     state = alice.end(run_id)
     ended = {name: each["status"] for name, each in state["steps"].items()}
-    assert [name for name, status in ended.items() if status != "done"] == ["modules.load"], state
+    failed = [name for name, status in ended.items() if status != "done"]
+    assert failed == ["packages.install", "modules.load"], state
     seen = [word.partition("=") for word in machine.path("/root/seen").read_text().split("\0")[:-1]]
     programs = {value for name, _, value in seen if name == "argv"}
-    assert {"/usr/bin/apt-get", "/usr/bin/gpasswd", "/sbin/modprobe"} <= programs
+    assert {"/usr/bin/apt-get", "/usr/bin/dpkg", "/usr/bin/gpasswd", "/sbin/modprobe"} <= programs
     names = {name for name, _, _ in seen if not name.startswith(("DPKG_", "APT_"))}
     assert names <= ROOTS_VARIABLES, names - ROOTS_VARIABLES
     assert not [value for _, _, value in seen if HOME in value]
@@ -194,64 +194,73 @@ def test_nothing_of_the_users_environment_reaches_roots_commands(
     counts("attackers: variables that lead root astray", tries=len(environment), successes=0)
 
 
-FINANCE = ("/usr/sbin/groupadd", "finance")
+KVM = "/dev/kvm"
+ORDINARY_GROUPS = ("finance", "messagebus", "nogroup")
+POWERFUL_GROUPS = ("root", "sudo", "disk", "shadow", "docker")
 
 
-def carried_out(runs: Runs, condition: object, *actions: Action) -> bool:
-    """Whether root did it, in a run of its own."""
-    return bool(runs.carry_out(runs.take(step("a.step", condition, *actions)))["status"] == "done")
+def give(group: str) -> SetDeviceGroup:
+    return SetDeviceGroup(path=KVM, group=group, mode=0o660)
+
+
+def join(group: str) -> RunCommand:
+    return RunCommand(argv=("/usr/bin/gpasswd", "--add", "bob", group))
+
+
+def rule(group: str) -> WriteFile:
+    text = f'KERNEL=="kvm", GROUP="{group}", MODE="0660", OPTIONS+="static_node=kvm"\n'
+    return WriteFile(path=RULES, text=text, mode=0o644)
 
 
 @pytest.fixture
-def runs(program_machine: ThrowawayMachine) -> Runs:
-    program_machine.do(list(FINANCE))
-    return Runs(program_machine)
+def root(machine: ThrowawayMachine) -> Root:
+    for group in (*ORDINARY_GROUPS, *POWERFUL_GROUPS):
+        machine.do(["/usr/sbin/groupadd", "-f", group])
+    return Root(machine)
 
 
-@pytest.mark.parametrize("group", ["finance", "messagebus", "nogroup"])
-def test_the_device_cannot_be_used_to_join_another_group(runs: Runs, group: str) -> None:
-    runs.machine.do(["/usr/sbin/groupadd", "-f", group])
-    give = SetDeviceGroup(path="/dev/kvm", group=group, mode=0o660)
-    join = RunCommand(argv=("/usr/bin/gpasswd", "--add", "bob", group))
-    assert not carried_out(runs, DeviceGroup(path="/dev/kvm", group=group, mode=0o660), give)
-    assert not carried_out(runs, UserInGroup(user="bob", group=group), give, join)
-    rule = f'KERNEL=="kvm", GROUP="{group}", MODE="0660", OPTIONS+="static_node=kvm"\n'
-    written = WriteFile(path=RULES, text=rule, mode=0o644)
-    assert not carried_out(runs, FileHolds(path=RULES, text=rule, mode=0o644), written)
-    assert group not in runs.machine.do(["/usr/bin/id", "-nG", "bob"]).split()
-    assert runs.machine.do(["/usr/bin/stat", "-c", "%G", "/dev/kvm"]).strip() == "root"
+def test_the_device_is_no_way_into_a_group(root: Root, counts: Counts) -> None:
+    machine = root.machine
+    groups = ["/usr/bin/id", "-nG", "bob"]
+    before = machine.do(groups)
+    tries = {
+        f"{action.kind} {group}": action
+        for group in ORDINARY_GROUPS
+        for action in (give(group), join(group), rule(group))
+    }
+    done = [name for name, action in tries.items() if root.do(action) is None]
+    assert machine.do(["/usr/bin/stat", "-c", "%G", KVM]).strip() == "root"
+    # Groups whose members are root by another name are not joined even where they have the device.
+    for group in POWERFUL_GROUPS:
+        machine.do(["/bin/chgrp", group, KVM])
+        tries[f"join {group}, which has the device"] = join(group)
+        if root.do(join(group)) is None:
+            done.append(group)
+    tries["leave"] = leave = RunCommand(argv=("/usr/bin/gpasswd", "--delete", "alice", "sudo"))
+    if root.do(leave) is None:
+        done.append("leave")
+    counts("attackers: ways into a group and out of one", tries=len(tries), successes=len(done))
+    assert done == []
+    assert machine.do(groups) == before
+    assert "sudo" in machine.do(["/usr/bin/id", "-nG", "alice"]).split()
 
 
-@pytest.mark.parametrize("group", ["root", "sudo", "disk", "shadow", "docker"])
-def test_a_powerful_group_is_not_joined_even_where_it_has_the_device(runs: Runs, group: str) -> None:
-    runs.machine.do(["/usr/sbin/groupadd", "-f", group])
-    runs.machine.do(["/bin/chgrp", group, "/dev/kvm"])
-    join = RunCommand(argv=("/usr/bin/gpasswd", "--add", "bob", group))
-    assert not carried_out(runs, UserInGroup(user="bob", group=group), join)
-    assert group not in runs.machine.do(["/usr/bin/id", "-nG", "bob"]).split()
+def test_the_group_that_the_device_has_is_joined_and_left(root: Root) -> None:
+    machine = root.machine
+    machine.do(["/bin/sh", "-c", f"chgrp finance {KVM}; chmod 660 {KVM}"])
+    assert root.do(join("finance")) is None
+    assert "finance" in machine.do(["/usr/bin/id", "-nG", "bob"]).split()
+    assert root.do(RunCommand(argv=("/usr/bin/gpasswd", "--delete", "bob", "finance"))) is None
+    assert "finance" not in machine.do(["/usr/bin/id", "-nG", "bob"]).split()
 
 
-def test_nobody_is_put_out_of_a_group_that_has_nothing_to_do_with_guests(runs: Runs) -> None:
-    leave = RunCommand(argv=("/usr/bin/gpasswd", "--delete", "alice", "sudo"))
-    assert not carried_out(runs, UserNotInGroup(user="alice", group="sudo"), leave)
-    assert "sudo" in runs.machine.do(["/usr/bin/id", "-nG", "alice"]).split()
-
-
-def test_the_group_that_the_device_has_is_joined_and_left(runs: Runs) -> None:
-    runs.machine.do(["/bin/sh", "-c", "chgrp finance /dev/kvm; chmod 660 /dev/kvm"])
-    run_id = runs.take(member("finance", "bob"))
-    assert runs.carry_out(run_id)["status"] == "done"
-    assert "finance" in runs.machine.do(["/usr/bin/id", "-nG", "bob"]).split()
-    assert runs.carry_out(runs.ask("undo", run_id))["status"] == "done"
-    assert "finance" not in runs.machine.do(["/usr/bin/id", "-nG", "bob"]).split()
-
-
-def test_a_name_that_apt_would_take_for_a_pattern_or_a_removal_changes_nothing(runs: Runs) -> None:
-    before = runs.machine.do(["/usr/bin/dpkg-query", "-W"])
-    for name in ("qemu.utils", "sudo-", "sudo+", "qemu-utils/stable"):
-        install = map(run_command, MANAGERS["apt"].install((name,)))
-        assert not carried_out(runs, PackagesInstalled(manager="apt", names=(name,)), *install), name
-    assert runs.machine.do(["/usr/bin/dpkg-query", "-W"]) == before
+def test_a_name_that_apt_would_take_for_a_pattern_or_a_removal_changes_nothing(root: Root) -> None:
+    """Names that apt itself must refuse: it is told to take none for a pattern, and none for a removal."""
+    before = root.machine.do(["/usr/bin/dpkg-query", "-W"])
+    for name in ("qemu.utils", "sud[o]", "qemu-utils/stable"):
+        (install,) = map(run_command, MANAGERS["apt"].install((name,)))
+        assert root.do(install) is not None, name
+    assert root.machine.do(["/usr/bin/dpkg-query", "-W"]) == before
 
 
 def test_the_log_may_be_cut_replaced_or_swapped_and_root_writes_nowhere_else(alice: Runs) -> None:

@@ -11,6 +11,7 @@ import pytest
 from kvmwizard.plan.model import Plan, Step, canonical_json, plan_digest
 from kvmwizard.run.root_helper import HEAD_BYTES, Refused, checked_steps
 from kvmwizard.words import say
+from tests.conftest import Counts, Tries
 from tests.machine.machine import ThrowawayMachine
 from tests.run.trees import (
     KERNEL,
@@ -142,14 +143,13 @@ def root(machine: ThrowawayMachine) -> Root:
 
 @pytest.mark.root
 @pytest.mark.parametrize("as_package", [False, True], ids=["plain", "as a package"])
-def test_no_hostile_list_of_files_changes_anything(root: Root, as_package: bool) -> None:
+def test_no_hostile_list_of_files_changes_anything(root: Root, as_package: bool, counts: Counts) -> None:
     before = root.world()
     action = install_kernel(as_package=as_package)
-    successes = [
-        name
-        for name, entries in HOSTILE_KERNELS.items()
-        if root.install(action, forged(entries, b"evil" * len(entries))) is None
-    ]
+    payloads = {name: forged(entries, b"evil" * len(entries)) for name, entries in HOSTILE_KERNELS.items()}
+    refused = root.install_each(action, payloads)
+    successes = [name for name in HOSTILE_KERNELS if refused[name] is None]
+    counts("attackers: hostile lists of files", tries=len(refused), successes=len(successes))
     assert successes == []
     assert root.world() == before
     assert not root.machine.path("/etc/cron.d/evil").exists()
@@ -160,13 +160,13 @@ def test_no_hostile_head_changes_anything(root: Root) -> None:
     before = root.world()
     digest = hashlib.sha256
     # The digest is the one that the head has: whoever can write the payload might have had it journaled.
-    successes = [
-        head[:20]
+    payloads = {
+        f"{head[:20]!r} named {named}": (head, named)
         for head in HOSTILE_HEADS
         for named in (digest(head).hexdigest(), digest(head[:HEAD_BYTES]).hexdigest())
-        if root.install(install_kernel(), (head, named)) is None
-    ]
-    assert successes == []
+    }
+    refused = root.install_each(install_kernel(), payloads)
+    assert [name for name in payloads if refused[name] is None] == []
     assert root.world() == before
 
 
@@ -180,17 +180,15 @@ def test_a_qemu_goes_nowhere_but_below_its_prefix(root: Root) -> None:
         "opt/kvmwizard/qemu-10.1.0-evil/x",
         "usr/local/bin/sudo",
     )
-    successes = [
-        path for path in paths if root.install(install_qemu(), forged([entry(path)], b"evil")) is None
-    ]
-    assert successes == []
+    refused = root.install_each(install_qemu(), {path: forged([entry(path)], b"evil") for path in paths})
+    assert [path for path in paths if refused[path] is None] == []
     assert root.world() == before
 
 
 @pytest.mark.root
 @pytest.mark.parametrize("as_package", [False, True], ids=["plain", "as a package"])
 def test_a_file_changed_after_it_was_packed_is_not_installed(
-    root: Root, tmp_path: Path, as_package: bool
+    root: Root, tmp_path: Path, as_package: bool, counts: Counts
 ) -> None:
     payload, digest = packed(tmp_path, KERNEL)
     before = root.world()
@@ -202,11 +200,14 @@ def test_a_file_changed_after_it_was_packed_is_not_installed(
         "the list": lambda content: content.replace(b",420,", b",493,"),
         "empty": lambda _: b"",
     }
-    successes = [
-        name
-        for name, change in changed.items()
-        if root.install(install_kernel(as_package=as_package), (change(payload), digest)) is None
-    ]
+    payloads = {name: (change(payload), digest) for name, change in changed.items()}
+    refused = root.install_each(install_kernel(as_package=as_package), payloads)
+    successes = [name for name in changed if refused[name] is None]
+    counts(
+        "attackers: trees changed after their list was journaled",
+        tries=len(changed),
+        successes=len(successes),
+    )
     assert successes == []
     assert root.world() == before
 
@@ -228,7 +229,7 @@ import json
 good, bad = open("/tmp/good", "rb").read(), open("/tmp/bad", "rb").read()
 digest, action, back = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
 path, evil = sys.argv[4], b"evil"
-ended = time.monotonic() + 4
+ended = time.monotonic() + float(sys.argv[5])
 if os.fork() == 0:
     descriptor = os.open("/tmp/payload", os.O_WRONLY | os.O_CREAT)
     while time.monotonic() < ended:
@@ -256,7 +257,7 @@ print(done, refused, wrong)
 
 @pytest.mark.root
 def test_a_payload_rewritten_while_it_is_read_installs_what_was_agreed_to_or_nothing(
-    root: Root, tmp_path: Path
+    root: Root, tmp_path: Path, tries: Tries, counts: Counts
 ) -> None:
     path = f"{PREFIX}/bin/qemu-system-x86_64"
     good, digest = packed(tmp_path, {path[1:]: b"good" * 50_000})
@@ -265,9 +266,14 @@ def test_a_payload_rewritten_while_it_is_read_installs_what_was_agreed_to_or_not
         root.machine.path(f"/tmp/{name}").write_bytes(content)
     back = json.dumps({"kind": "remove-tree", "name": install_qemu().name})
     argv = ["/usr/bin/python3", "-I", "-c", RACE, digest, install_qemu().model_dump_json(), back, path]
-    done, refused, wrong = map(int, root.machine.do(argv).split())
+    seconds = tries(short=2, full=120)
+    said = root.machine.do([*argv, str(seconds)], timeout=10 * seconds)
+    done, refused, wrong = map(int, said.split())
+    counts(
+        "attackers: a tree rewritten while root reads it", tries=done + refused, refused=refused, leaks=wrong
+    )
     assert wrong == 0
-    assert min(done, refused) > 5, f"the race never met: {done} installed, {refused} refused"
+    assert min(done, refused) > 2, f"the race never met: {done} installed, {refused} refused"
 
 
 @pytest.mark.root
