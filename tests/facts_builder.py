@@ -185,6 +185,7 @@ def healthy_subjects() -> dict[str, FactModel]:
             init="systemd",
             udev_running=True,
             boot_loader="grub",
+            grub_storage="plain",
         ),
         "qemu": QemuFacts(
             binaries=(

@@ -34,7 +34,7 @@ def kernel_costs(build: KernelBuildAnswer, workers: int) -> dict[str, Cost]:
     debug = table["debug_info"] if build.debug_info else {"processor_seconds": 1.0, "bytes": 1.0}
     staged = int(compiled["stage_bytes"])
     return {
-        **_fixed(table, "download", "fetch", "unpack", "configure", "boot", "boot-once"),
+        **_fixed(table, "download", "fetch", "unpack", "configure", "boot"),
         "compile": Cost(
             _wall_seconds(compiled["processor_seconds"] * debug["processor_seconds"], workers),
             int(compiled["bytes"] * debug["bytes"]),

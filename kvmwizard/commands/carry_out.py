@@ -7,9 +7,9 @@ from kvmwizard.commands.exit_code import CommandRefused, ExitCode
 from kvmwizard.commands.machine import read_machine
 from kvmwizard.commands.output import complain, show, show_json, width
 from kvmwizard.commands.parser import Options
+from kvmwizard.commands.proving import Progress, show_proof
 from kvmwizard.commands.saved import State, refusing_runs
 from kvmwizard.commands.status import EXIT_CODES
-from kvmwizard.commands.verify import Progress, show_proof
 from kvmwizard.commands.watch import reporter_for, watch
 from kvmwizard.proof.choose import chosen_qemu
 from kvmwizard.proof.json import proof_report
@@ -33,15 +33,26 @@ def carry_out(saved: State, run_id: str, options: Options, left_out: str | None 
     """
     with refusing_runs():
         state = saved.runs.read(run_id)
-        if state.status is RunStatus.RUNNING and left_out is None:
+        if left_out is None and state.status is RunStatus.RUNNING:
             state = _watched(saved, run_id, options, known={})
+        elif left_out is None and state.status is RunStatus.NEEDS_RESTART:
+            reporter_for(options).ended(state)
         else:
-            _start(saved, state, left_out)
-            state = _watched(saved, run_id, options, known=state.steps)
+            state = _gone_on(saved, state, options, left_out)
         _explain(saved, state, options)
     if state.status is RunStatus.DONE and state.plan.purpose == "setup" and not options.no_verify:
         return _proved(state, options)
     return EXIT_CODES[state.status]
+
+
+def _gone_on(saved: State, state: RunState, options: Options, left_out: str | None) -> RunState:
+    _start(saved, state, left_out)
+    stands = _watched(saved, state.run_id, options, known=state.steps)
+    if state.status is RunStatus.RESTARTED and stands.status is RunStatus.NEEDS_ROOT:
+        # Only now: what came of the restart had to be seen first.
+        _start(saved, stands, None)
+        return _watched(saved, state.run_id, options, known=stands.steps)
+    return stands
 
 
 def _start(saved: State, state: RunState, left_out: str | None) -> None:

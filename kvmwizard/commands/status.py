@@ -14,6 +14,8 @@ EXIT_CODES = {
     RunStatus.DONE: ExitCode.GOOD,
     RunStatus.FAILED: ExitCode.NOT_GOOD,
     RunStatus.NEEDS_ROOT: ExitCode.RESUMABLE,
+    RunStatus.NEEDS_RESTART: ExitCode.RESUMABLE,
+    RunStatus.RESTARTED: ExitCode.RESUMABLE,
     RunStatus.STOPPED: ExitCode.RESUMABLE,
     RunStatus.INTERRUPTED: ExitCode.RESUMABLE,
 }

@@ -2,6 +2,7 @@
 
 import re
 
+from kvmwizard.host.grub_storage import read_grub_storage
 from kvmwizard.host.host import Host
 from kvmwizard.host.parsing import not_shown
 from kvmwizard.host.reading import FactModel, Reading, Unknown
@@ -47,6 +48,9 @@ class DistributionFacts(FactModel):
     """/run/udev/control exists."""
     boot_loader: Reading[str]
     """grub, systemd-boot, grubby-bls, zipl, none …"""
+    grub_storage: Reading[str] = not_shown("GRUB")
+    """What holds GRUB's files, as GRUB sees it: `plain` where it can write there, else what keeps it from
+    that: lvm, raid, or the file system, as btrfs or zfs."""
 
 
 def read_distribution(host: Host) -> DistributionFacts:
@@ -54,6 +58,7 @@ def read_distribution(host: Host) -> DistributionFacts:
     text = _os_release(host)
     values = text if isinstance(text, Unknown) else parse_os_release(text)
     family = () if isinstance(values, Unknown) else (values.get("ID", ""), *values.get("ID_LIKE", "").split())
+    boot_loader = _boot_loader(host)
     return DistributionFacts(
         id=_value(values, "ID"),
         like=tuple(family[1:]),
@@ -62,7 +67,8 @@ def read_distribution(host: Host) -> DistributionFacts:
         package_manager=_package_manager(host, family),
         init=host.read_word("/proc/1/comm"),
         udev_running=host.exists("/run/udev/control"),
-        boot_loader=_boot_loader(host),
+        boot_loader=boot_loader,
+        grub_storage=read_grub_storage(host) if boot_loader == "grub" else not_shown("GRUB"),
     )
 
 

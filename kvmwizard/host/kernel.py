@@ -1,5 +1,6 @@
 """The running kernel, its configuration, and the kernel log's words on virtualization."""
 
+import os
 import re
 import zlib
 from typing import Annotated
@@ -97,6 +98,12 @@ def read_release(host: Host) -> Reading[str]:
     if isinstance(release, Unknown) or RELEASE.fullmatch(release):
         return release
     return not_understood(release, "/proc/sys/kernel/osrelease")
+
+
+def running_release() -> str:
+    """The release of the kernel that runs this process, as `uname -r`."""
+    release = read_release(Host())
+    return release if isinstance(release, str) else os.uname().release
 
 
 def read_kernel_log(host: Host) -> Reading[tuple[str, ...]]:

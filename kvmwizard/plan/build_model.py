@@ -46,6 +46,28 @@ class BootsNext(PlanModel):
     release: str
 
 
+class BootsByDefault(PlanModel):
+    """The boot loader starts this kernel whenever it was told nothing else."""
+
+    kind: Literal["boots-by-default"] = "boots-by-default"
+    release: str
+
+
+class KernelRuns(PlanModel):
+    """This kernel runs: what no action brings about, but the person's restart of the machine."""
+
+    kind: Literal["kernel-runs"] = "kernel-runs"
+    release: str
+
+
+class GuestsProved(PlanModel):
+    """Guests ran under this kernel, at every level of the proof; never holds beforehand."""
+
+    kind: Literal["guests-proved"] = "guests-proved"
+    release: str
+    user: str
+
+
 class BuildAction(PlanModel):
     """The base of what is done as the builder."""
 
@@ -286,6 +308,22 @@ class SetNextBoot(PlanModel):
     kind: Literal["set-next-boot"] = "set-next-boot"
     release: str
     otherwise: str
+
+
+class SetDefaultBoot(PlanModel):
+    """As root: start this kernel from now on; refused unless it is the one that runs."""
+
+    kind: Literal["set-default-boot"] = "set-default-boot"
+    release: str
+
+
+class ProveGuests(PlanModel):
+    """As whoever runs the wizard: every level of the proof, and only under this kernel."""
+
+    kind: Literal["prove-guests"] = "prove-guests"
+    release: str
+    user: str
+    qemu: str | None
 
 
 BuilderAction = (

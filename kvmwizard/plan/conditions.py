@@ -11,7 +11,15 @@ from typing import Any
 from kvmwizard.packages.managers import MANAGERS
 from kvmwizard.plan import changes, model
 from kvmwizard.plan.base import PlanModel
-from kvmwizard.plan.build_model import BootsNext, ProductMade, TreeAbsent, TreeInstalled
+from kvmwizard.plan.build_model import (
+    BootsByDefault,
+    BootsNext,
+    GuestsProved,
+    KernelRuns,
+    ProductMade,
+    TreeAbsent,
+    TreeInstalled,
+)
 from kvmwizard.plan.observed import (
     ObservedBoot,
     ObservedDevice,
@@ -19,11 +27,13 @@ from kvmwizard.plan.observed import (
     ObservedFile,
     ObservedGroup,
     ObservedGuest,
+    ObservedKernel,
     ObservedLists,
     ObservedMembership,
     ObservedModule,
     ObservedPackages,
     ObservedProduct,
+    ObservedProof,
     ObservedTree,
 )
 from kvmwizard.words import Words, say, say_many
@@ -317,6 +327,34 @@ def _boot_evidence(condition: BootsNext, observed: ObservedBoot) -> Words:
     return say("the boot loader starts its default next")
 
 
+def _default_boot_evidence(_: BootsByDefault, observed: ObservedBoot) -> Words:
+    if observed.default_release is not None:
+        return say("the boot loader starts Linux {release} by default", release=observed.default_release)
+    if not observed.readable:
+        return say("what the boot loader starts by default cannot be read")
+    return say("the boot loader starts the first kernel of its menu")
+
+
+def _default_boot_changes(
+    _: BootsByDefault, before: ObservedBoot, after: ObservedBoot
+) -> tuple[changes.Change, ...]:
+    if after.default_release in {None, before.default_release}:
+        return ()
+    return (changes.BootChosen(previous_default=before.default_entry),)
+
+
+def _kernel_evidence(_: KernelRuns, observed: ObservedKernel) -> Words:
+    return say("Linux {release} runs", release=observed.release)
+
+
+def _proof_evidence(condition: GuestsProved, observed: ObservedProof) -> Words:
+    if observed.good:
+        return say(
+            "guests run under Linux {release} as {user}", release=condition.release, user=condition.user
+        )
+    return say("only running guests under Linux {release} can show it", release=condition.release)
+
+
 def _boot_changes(_: BootsNext, before: ObservedBoot, after: ObservedBoot) -> tuple[changes.Change, ...]:
     if after.next_release in {None, before.next_release}:
         return ()
@@ -384,5 +422,15 @@ _KINDS: dict[str, _Kind] = {
     "tree-installed": _Kind(ObservedTree, _tree_holds, _tree_evidence, _tree_changes),
     "tree-absent": _Kind(ObservedTree, lambda _, observed: observed.identity is None, _tree_evidence),
     "boots-next": _Kind(ObservedBoot, _boot_holds, _boot_evidence, _boot_changes),
+    "boots-by-default": _Kind(
+        ObservedBoot,
+        lambda condition, observed: observed.default_release == condition.release,
+        _default_boot_evidence,
+        _default_boot_changes,
+    ),
+    "kernel-runs": _Kind(
+        ObservedKernel, lambda condition, observed: observed.release == condition.release, _kernel_evidence
+    ),
+    "guests-proved": _Kind(ObservedProof, lambda _, observed: observed.good, _proof_evidence),
     "guest-ran-as": _Kind(ObservedGuest, lambda _, observed: observed.ran, _guest_evidence),
 }

@@ -4,7 +4,7 @@ The root helper checks every file against what was built, and keeps a list of wh
 it installed; a script that somebody reads and runs does without.
 """
 
-from kvmwizard.plan.build_model import LISTS_OF_TREES, InstallTree, RemoveTree, SetNextBoot
+from kvmwizard.plan.build_model import LISTS_OF_TREES, InstallTree, RemoveTree, SetDefaultBoot, SetNextBoot
 from kvmwizard.plan.shell_words import Lines, broken, here_document, indented, line, parent, quoted
 
 FIND_ENTRY = (
@@ -60,6 +60,15 @@ def set_next_boot(action: SetNextBoot) -> Lines:
         *FIND_ENTRY,
         f'grub-set-default "$menu$(entry {quoted(action.otherwise)})"',
         f'grub-reboot "$menu$(entry {quoted(action.release)})"',
+    )
+
+
+def set_default_boot(action: SetDefaultBoot) -> Lines:
+    """As above, and only for the kernel that runs."""
+    return (
+        *FIND_ENTRY,
+        f'[ "$(uname -r)" = {quoted(action.release)} ]',
+        f'grub-set-default "$menu$(entry {quoted(action.release)})"',
     )
 
 

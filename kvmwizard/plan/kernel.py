@@ -93,13 +93,6 @@ def kernel_notes(facts: Facts, answers: Answers) -> tuple[Words, ...]:
         notes.append(
             say("Nothing has to be done for the IOMMU: this machine's kernel turns it on by itself.")
         )
-    if answers.kernel is not None and not isinstance(answers.kernel.kernel, KeepKernel):
-        notes.append(
-            say(
-                "The new kernel runs after the next restart; until then the present one stays. "
-                "kvmwizard does not restart the machine. The present kernel stays in the boot menu."
-            )
-        )
     return tuple(notes)
 
 

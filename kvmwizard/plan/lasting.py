@@ -17,6 +17,7 @@ BOOT_STAYS = say(
     "The default that the boot loader remembered comes back, unless only root may read it or its title "
     "has spaces: then the first entry of its menu is the default."
 )
+RESTART_STAYS = say("A restart cannot be taken back: after an undo, restart once more.")
 KERNEL_NAMES = "linux-image-"
 """What the names of installed kernels begin with."""
 PRODUCT_STAYS = say(
@@ -118,5 +119,8 @@ LASTING: dict[str, Callable[[Any], Words | None]] = {
     "tree-installed": _tree,
     "tree-absent": _nothing,
     "boots-next": lambda _: BOOT_STAYS,
+    "boots-by-default": lambda _: BOOT_STAYS,
+    "kernel-runs": lambda _: RESTART_STAYS,
+    "guests-proved": _nothing,
 }
 """By the condition's kind. Any: each function takes the conditions of its own kind."""

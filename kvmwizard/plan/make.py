@@ -15,6 +15,14 @@ from kvmwizard.plan.access import access_notes, access_steps
 from kvmwizard.plan.build_packages import build_package_names, build_package_notes, build_package_steps
 from kvmwizard.plan.builder import builder_for
 from kvmwizard.plan.kernel import kernel_notes, kernel_steps
+from kvmwizard.plan.kernel_boot import (
+    RESTART_NOTE,
+    BootNotes,
+    NewKernel,
+    boot_notes,
+    choice_steps,
+    restart_steps,
+)
 from kvmwizard.plan.lasting import with_lasting
 from kvmwizard.plan.model import Plan, Step
 from kvmwizard.plan.refused import PlanRefused
@@ -42,28 +50,38 @@ def make_plan(facts: Facts, answers: Answers) -> Plan:
     kernel_preparation = kernel_steps(facts, answers)
     loads_modules = any(step.id == "modules.load" for step in kernel_preparation)
     software = software_steps(facts, answers, build_package_names(facts, answers))
-    steps = (
+    kernel, emulator = _new_kernel(answers), builds.emulator or _emulator(facts, answers)
+    notes = _boot_notes(facts, answers, kernel)
+    before = (
         *(step for step in software if step.id == REFRESH_STEP),
         *build_package_steps(facts, answers),
         # The longest way first, so that it is begun first: the kernel's.
         *builds.steps,
         *(step for step in software if step.id != REFRESH_STEP),
         *kernel_preparation,
+        *(() if kernel is None else choice_steps(facts, kernel)),
         *access_steps(facts, answers.access, loads_modules),
+    )
+    others = (step.id for step in before)
+    steps = (
+        *before,
+        *(() if kernel is None else restart_steps(facts, kernel, answers.access.user, emulator, others)),
     )
     return Plan(
         user=answers.access.user,
         builder=builder_for(facts, answers.access) if builds.steps else None,
         build_folder=builds.folder,
-        qemu=builds.emulator or _emulator(facts, answers),
-        kernel_release=_kernel_release(answers),
+        qemu=emulator,
+        kernel_release=None if kernel is None else kernel.release,
         notes=(
             *_machine_notes(facts),
             *builds.notes,
             *kernel_notes(facts, answers),
+            *notes.until_default,
+            *notes.ever_after,
             *access_notes(facts, answers.access, loads_modules),
         ),
-        settled=builds.settled,
+        settled=(*builds.settled, *notes.until_default),
         only_shown=_only_shown(facts, steps),
         steps=with_lasting(in_order(_with_needs_that_are_there(steps))),
     )
@@ -151,12 +169,23 @@ def _emulator(facts: Facts, answers: Answers) -> str | None:
     return foreseen if foreseen or not present else present[0]
 
 
-def _kernel_release(answers: Answers) -> str | None:
+def _new_kernel(answers: Answers) -> NewKernel | None:
+    """The kernel that shall run; None where the present one is kept."""
     built = chosen_kernel(answers)
     if built is not None:
-        return built.release
+        return NewKernel(built.release, built=True, installed_by=("kernel.install",))
     kernel = answers.kernel.kernel if answers.kernel else None
-    return kernel.release if isinstance(kernel, DistributionKernel) else None
+    if not isinstance(kernel, DistributionKernel) or kernel.release is None:
+        # Nobody can say later whether it is the one that runs.
+        return None
+    return NewKernel(kernel.release, built=False, installed_by=("packages.install",))
+
+
+def _boot_notes(facts: Facts, answers: Answers, kernel: NewKernel | None) -> BootNotes:
+    if kernel is not None:
+        return boot_notes(facts, kernel)
+    comes = answers.kernel is not None and isinstance(answers.kernel.kernel, DistributionKernel)
+    return BootNotes((RESTART_NOTE,)) if comes else BootNotes()
 
 
 def _only_shown(facts: Facts, steps: tuple[Step, ...]) -> Words | None:

@@ -13,6 +13,7 @@ from pydantic import Field
 from kvmwizard.plan.base import PlanModel
 from kvmwizard.plan.build_model import (
     BootKernel,
+    BootsByDefault,
     BootsNext,
     CompileKernel,
     CompileQemu,
@@ -20,9 +21,13 @@ from kvmwizard.plan.build_model import (
     ConfigureQemu,
     DownloadSource,
     FetchTag,
+    GuestsProved,
     InstallTree,
+    KernelRuns,
     ProductMade,
+    ProveGuests,
     RemoveTree,
+    SetDefaultBoot,
     SetNextBoot,
     StageKernel,
     StageQemu,
@@ -196,7 +201,10 @@ Condition = Annotated[
     | ProductMade
     | TreeInstalled
     | TreeAbsent
-    | BootsNext,
+    | BootsNext
+    | BootsByDefault
+    | KernelRuns
+    | GuestsProved,
     Field(discriminator="kind"),
 ]
 
@@ -298,7 +306,9 @@ Action = Annotated[
     | StageQemu
     | InstallTree
     | RemoveTree
-    | SetNextBoot,
+    | SetNextBoot
+    | SetDefaultBoot
+    | ProveGuests,
     Field(discriminator="kind"),
 ]
 
@@ -328,6 +338,16 @@ class Step(PlanModel):
     """False where the rest of the plan is good without it: its failure is a warning."""
     lasting: Words | None = None
     """What undo cannot take back, said at the review; None where all can be."""
+
+    @property
+    def awaits_restart(self) -> bool:
+        """Whether nothing but the person's restart of the machine fulfils this step."""
+        return any(isinstance(condition, KernelRuns) for condition in self.conditions)
+
+    @property
+    def arms_restart(self) -> bool:
+        """Whether this step chooses what the next restart starts: one restart uses its work up."""
+        return any(isinstance(condition, BootsNext) for condition in self.conditions)
 
 
 class Plan(PlanModel):

@@ -108,7 +108,7 @@ class ObservedTree(PlanModel):
 
 
 class ObservedBoot(PlanModel):
-    """Of the boot loader's choice, for `boots-next`."""
+    """Of the boot loader's choice, for `boots-next` and `boots-by-default`."""
 
     next_release: str | None = None
     """None where no kernel is named for the next start alone."""
@@ -119,3 +119,17 @@ class ObservedBoot(PlanModel):
     """What the boot loader remembers as its default, in its own words."""
     readable: bool = True
     """Whoever looks may read what the boot loader remembers."""
+
+
+class ObservedKernel(PlanModel):
+    """Of the running kernel, for `kernel-runs`."""
+
+    release: str
+    """As `uname -r`."""
+
+
+class ObservedProof(PlanModel):
+    """Of the proof, for `guests-proved`."""
+
+    good: bool = False
+    """True only when the step's own action has just succeeded."""

@@ -5,9 +5,17 @@ from collections.abc import Iterable
 
 from kvmwizard.host.guest_process import GUEST_PROGRAM
 from kvmwizard.packages.protocol import PROGRESS_DESCRIPTOR
-from kvmwizard.plan.build_model import BuilderAction, DownloadSource, InstallTree, RemoveTree, SetNextBoot
+from kvmwizard.plan.build_model import (
+    BuilderAction,
+    DownloadSource,
+    InstallTree,
+    ProveGuests,
+    RemoveTree,
+    SetDefaultBoot,
+    SetNextBoot,
+)
 from kvmwizard.plan.builder_shell import AS_BUILDER, builder_preamble
-from kvmwizard.plan.install_shell import install_tree, remove_tree, set_next_boot
+from kvmwizard.plan.install_shell import install_tree, remove_tree, set_default_boot, set_next_boot
 from kvmwizard.plan.model import (
     Action,
     GrantDeviceAcl,
@@ -22,6 +30,7 @@ from kvmwizard.plan.model import (
     WriteFile,
     plan_digest,
 )
+from kvmwizard.plan.restart_shell import prove_guests, stop_for_restart, until_restart
 from kvmwizard.plan.shell_words import here_document
 from kvmwizard.plan.source_shell import builder_lines
 
@@ -36,14 +45,18 @@ def shell_lines(action: Action) -> tuple[str, ...]:
     """The shell lines that do what the action does, run as the builder where it is, else as root."""
     if isinstance(action, BuilderAction):
         return builder_lines(action)
-    if isinstance(action, InstallTree | RemoveTree | SetNextBoot):
+    if isinstance(action, InstallTree | RemoveTree | SetNextBoot | SetDefaultBoot):
         return _tree_lines(action)
+    if isinstance(action, ProveGuests):
+        return prove_guests(action)
     return tuple(line for command, document in _commands(action) for line in (command, *document))
 
 
-def _tree_lines(action: InstallTree | RemoveTree | SetNextBoot) -> tuple[str, ...]:
+def _tree_lines(action: InstallTree | RemoveTree | SetNextBoot | SetDefaultBoot) -> tuple[str, ...]:
     if isinstance(action, InstallTree):
         return install_tree(action)
+    if isinstance(action, SetDefaultBoot):
+        return set_default_boot(action)
     return remove_tree(action) if isinstance(action, RemoveTree) else set_next_boot(action)
 
 
@@ -101,6 +114,9 @@ def plan_as_shell(plan: Plan) -> str:
         *_needed_programs(plan),
         *builder_preamble(plan),
     ]
+    restart = next((step for step in plan.steps if step.awaits_restart), None)
+    if restart is not None:
+        lines += until_restart(restart)
     for number, step in enumerate(plan.steps, 1):
         lines += ["", *_step_lines(number, step)]
     return "\n".join(lines) + "\n"
@@ -129,8 +145,11 @@ def _needed_programs(plan: Plan) -> tuple[str, ...]:
 
 def _step_lines(number: int, step: Step) -> list[str]:
     heading = f"# {number}. {step.title.english}  [{step.id}]"
+    if step.awaits_restart:
+        return [heading, *stop_for_restart()]
     own_lines = [line for action in step.actions for line in shell_lines(action)]
-    if step.root and step.required:
+    proves = any(isinstance(action, ProveGuests) for action in step.actions)
+    if proves or (step.root and step.required):
         return [heading, *own_lines]
     if step.root:
         commands = [command for action in step.actions for command in _commands(action)]

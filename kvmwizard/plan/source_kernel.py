@@ -13,21 +13,17 @@ from kvmwizard.catalog.features import (
 )
 from kvmwizard.catalog.images import KernelImage, image_of
 from kvmwizard.catalog.jobs import jobs_for
-from kvmwizard.checks.iommu import boot_line_can_be_set
 from kvmwizard.host.facts import Facts
-from kvmwizard.host.reading import Unknown, known
+from kvmwizard.host.reading import Unknown
 from kvmwizard.plan.build_model import (
     BootKernel,
-    BootsNext,
     CompileKernel,
     ConfigureKernel,
     InstallTree,
-    SetNextBoot,
     StageKernel,
     TreeInstalled,
 )
 from kvmwizard.plan.identity import UNKNOWN_IDENTITY, identified
-from kvmwizard.plan.kernel import saved_default
 from kvmwizard.plan.layout import ccache_folder
 from kvmwizard.plan.model import Step
 from kvmwizard.plan.refused import PlanRefused
@@ -86,17 +82,6 @@ def boots_in_a_guest(facts: Facts) -> bool:
     return facts.processor.architecture in BOOT_TEST_ARCHITECTURES
 
 
-def can_boot_once(facts: Facts, release: str) -> bool:
-    """Whether the boot loader can be told to start a kernel once, and the present one after that."""
-    running = facts.kernel.release
-    return (
-        boot_line_can_be_set(facts)
-        and isinstance(running, str)
-        and running != release
-        and running in known(facts.kernel.installed_releases, ())
-    )
-
-
 @dataclass(frozen=True)
 class _Parts:
     """What the kernel's own steps are made of."""
@@ -122,7 +107,6 @@ class _Parts:
             *boot,
             self._stage_step(stage),
             self._install_step(stage),
-            *self._boot_once_steps(),
         )
 
     def _configure(self) -> ConfigureKernel:
@@ -255,24 +239,6 @@ class _Parts:
             actions=(action,),
         )
 
-    def _boot_once_steps(self) -> tuple[Step, ...]:
-        facts, release = self.setting.facts, self.chosen.release
-        if not can_boot_once(facts, release):
-            return ()
-        conditions, actions = saved_default()
-        once = SetNextBoot(release=release, otherwise=known(facts.kernel.release, ""))
-        return (
-            Step(
-                id="kernel.boot-once",
-                title=say("Start Linux {release} once, at the next restart", release=release),
-                needs=("kernel.install", "boot.iommu"),
-                root=True,
-                seconds=self.costs["boot-once"].seconds,
-                conditions=(*conditions, BootsNext(release=release)),
-                actions=(*actions, once),
-            ),
-        )
-
 
 def _image(facts: Facts) -> KernelImage:
     """What a kernel built here boots from. Raises PlanRefused where none can be built or run."""
@@ -322,24 +288,6 @@ def _notes(facts: Facts, chosen: ChosenKernel) -> tuple[Words, ...]:
             say(
                 "The running kernel's configuration is not kept on this machine, so the new kernel starts "
                 "from the architecture's default."
-            )
-        )
-    if can_boot_once(facts, chosen.release):
-        notes.append(
-            say(
-                "The next restart starts Linux {release} once; the one after that starts {running} again, "
-                "so a kernel that fails does no harm. Once it has run well, make it the default with "
-                "grub-set-default.",
-                release=chosen.release,
-                running=known(facts.kernel.release, ""),
-            )
-        )
-    elif facts.kernel.release != chosen.release:
-        notes.append(
-            say(
-                "kvmwizard cannot choose here which kernel starts next. Pick Linux {release} in the boot "
-                "menu when you restart.",
-                release=chosen.release,
             )
         )
     return tuple(notes)

@@ -3,8 +3,10 @@
 import os
 import threading
 from collections.abc import Callable, Iterator
+from itertools import chain
 
 from kvmwizard.checks.results import Outcome
+from kvmwizard.host.kernel import running_release
 from kvmwizard.proof.boot import boot_level, boot_outcome
 from kvmwizard.proof.choose import guest_command_line
 from kvmwizard.proof.context import ProofContext, proof_context
@@ -22,6 +24,7 @@ def prove(  # noqa: PLR0913  -- each is one thing that some front end wants of a
     cancelled: threading.Event | None = None,
     *,
     expected_kernel: str | None = None,
+    not_started: Words | None = None,
     on_level: Callable[[ProofLevel], None] | None = None,
 ) -> Proof:
     """Run every level, at most some five minutes; usually a few seconds. Changes nothing.
@@ -32,11 +35,16 @@ def prove(  # noqa: PLR0913  -- each is one thing that some front end wants of a
         on_progress: told, from this thread, what is being waited for, at least once a second.
         cancelled: when set, the level under way is stopped, and the rest is left unknown.
         expected_kernel: the release that shall be running, where a kernel was installed.
+        not_started: what is to be said of that kernel where the machine was restarted and it does not run;
+            None where the restart is still to come.
         on_level: given each level, from this thread, as soon as it is finished.
     """
     context = proof_context(user, on_progress, cancelled)
     levels: list[ProofLevel] = []
-    for level in _levels(context, qemu, expected_kernel):
+    started: list[ProofLevel] = []
+    if expected_kernel is not None:
+        started = [_kernel_level(expected_kernel, not_started)]
+    for level in chain(started, _levels(context, qemu)):
         levels.append(level)
         if on_level is not None:
             on_level(level)
@@ -50,10 +58,8 @@ def prove(  # noqa: PLR0913  -- each is one thing that some front end wants of a
     )
 
 
-def _levels(context: ProofContext, qemu: str | None, expected_kernel: str | None) -> Iterator[ProofLevel]:
+def _levels(context: ProofContext, qemu: str | None) -> Iterator[ProofLevel]:
     """Every level in its order, each carried out when it is asked for."""
-    if expected_kernel is not None:
-        yield _kernel_level(expected_kernel)
     yield tiny_guest_level(context)
     if qemu is None:
         found = say("No QEMU was found on this machine.")
@@ -68,10 +74,12 @@ def _levels(context: ProofContext, qemu: str | None, expected_kernel: str | None
     yield query_kvm_level(context, qemu)
 
 
-def _kernel_level(expected: str) -> ProofLevel:
-    running = os.uname().release
+def _kernel_level(expected: str, not_started: Words | None) -> ProofLevel:
+    running = running_release()
     if running == expected:
         return _kernel_outcome(Outcome.PASS, say("Linux {running} is running.", running=running))
+    if not_started is not None:
+        return _kernel_outcome(Outcome.FAIL, not_started)
     return _kernel_outcome(
         Outcome.UNKNOWN,
         say(
@@ -79,7 +87,7 @@ def _kernel_level(expected: str) -> ProofLevel:
             running=running,
             expected=expected,
         ),
-        say("Restart the machine, then run: kvmwizard verify"),
+        say("Restart the machine, then open kvmwizard again, or run: kvmwizard verify"),
     )
 
 

@@ -132,6 +132,10 @@ CODES: dict[str, Words] = {
         "Linux {detail} runs right now, so its files are neither replaced nor removed. Choose another local "
         "version for the new kernel, or start another kernel first."
     ),
+    "not-running": say(
+        "Linux {detail} does not run, and only the kernel that runs is made the default. Restart into it, "
+        "then retry."
+    ),
     "menu": say(
         "The boot menu has no entry for Linux {detail}. Run update-grub as root and see what it says, then "
         "retry."

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Container
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -12,12 +13,12 @@ from pydantic import TypeAdapter
 from kvmwizard.plan.model import plan_digest
 from kvmwizard.run.leaving_out import LEAVE_OUT, UNDER_WAY
 from kvmwizard.run.liveness import send_signal
-from kvmwizard.run.model import RunStatus
+from kvmwizard.run.model import RunState, RunStatus
 from kvmwizard.run.observe import plan_evidence
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.root_client import HelperGone, HelperRefused, RootClient
 from kvmwizard.run.root_start import RootHelperRefused, start_as_root, start_by_sudo
-from kvmwizard.run.scheduler import OVER, steps_behind
+from kvmwizard.run.scheduler import OVER, behind_restart, steps_behind
 from kvmwizard.run.store import RunStore
 from kvmwizard.words import Words, say
 
@@ -70,19 +71,31 @@ def start_runner(store: RunStore, run_id: str, retry: bool = False, left_out: st
 
 
 def root_helper_needed(store: RunStore, run_id: str, left_out: str | None = None) -> bool:
-    """Whether somebody must give a password before the run can go on to its end. Raises RunRefused.
+    """Whether somebody must give a password before the run can go on. Raises RunRefused.
 
-    With `left_out`, to its end without that step and what needs it.
+    With `left_out`, without that step and what needs it. After a restart it goes on without root: what
+    came of that is seen first, and root asked for only then.
     """
     if os.geteuid() == 0:
         return False
     state = store.read(run_id)
-    over = {step.id for step in state.plan.steps if state.steps[step.id].status in OVER}
-    over |= set(plan_evidence(state.plan))
+    if state.status is RunStatus.RESTARTED:
+        return False
+    over = set(plan_evidence(state.plan))
     if left_out is not None:
         over |= {left_out, *(step.id for step in steps_behind(state.plan, left_out))}
-    left = any(step.root and step.id not in over for step in state.plan.steps)
-    return left and not _helper_answers(store, run_id)
+    return _root_has_work(state, over) and not _helper_answers(store, run_id)
+
+
+def _root_has_work(state: RunState, holding: Container[str]) -> bool:
+    """Whether root has something to do before the next restart."""
+    restarts = [step.id for step in state.plan.steps if step.awaits_restart and step.id not in holding]
+    behind = behind_restart(state.plan, state.steps) if restarts else frozenset()
+    for step in state.plan.steps:
+        done = state.steps[step.id].status in OVER and not (step.arms_restart and restarts)
+        if step.root and step.id not in behind and not done and step.id not in holding:
+            return True
+    return False
 
 
 def open_root_helper(store: RunStore, run_id: str, ask: bool = True) -> RootHelperRefused | None:

@@ -109,6 +109,14 @@ class RootNeeded(EventModel):
     event: Literal["root-needed"] = "root-needed"
 
 
+class RestartNeeded(EventModel):
+    """All that can be done before the machine is restarted is done."""
+
+    event: Literal["restart-needed"] = "restart-needed"
+    boot_id: str
+    """Of the boot that is to end: under another one, the restart has been."""
+
+
 class RunStopped(EventModel):
     """Somebody asked the run to stop."""
 
@@ -131,6 +139,7 @@ Event = Annotated[
     | StepFailed
     | StepLeftOut
     | RootNeeded
+    | RestartNeeded
     | RunStopped
     | RunEnded,
     Field(discriminator="event"),
@@ -191,6 +200,10 @@ class RunStatus(StrEnum):
 
     RUNNING = "running"
     NEEDS_ROOT = "needs-root"
+    NEEDS_RESTART = "needs-restart"
+    """Goes on after the machine was restarted."""
+    RESTARTED = "restarted"
+    """The machine was restarted, and nobody has gone on since."""
     STOPPED = "stopped"
     """Asked to; resumable."""
     INTERRUPTED = "interrupted"

@@ -12,14 +12,21 @@ from kvmwizard.checks.device_access import everyone_may_open, owner_may_open
 from kvmwizard.host.accounts import Accounts
 from kvmwizard.host.host import Host
 from kvmwizard.host.identity import stored_identity
-from kvmwizard.host.kernel import read_kernel
+from kvmwizard.host.kernel import read_kernel, running_release
 from kvmwizard.host.kvm_device import DeviceNode, read_device_node
 from kvmwizard.host.modules import MODULES, ModuleState, read_modules
 from kvmwizard.host.reading import CommandOutput
 from kvmwizard.packages.managers import MANAGERS
 from kvmwizard.plan import model
 from kvmwizard.plan.base import PlanModel
-from kvmwizard.plan.build_model import LISTS_OF_TREES, BootsNext, ProductMade, TreeAbsent, TreeInstalled
+from kvmwizard.plan.build_model import (
+    LISTS_OF_TREES,
+    BootsByDefault,
+    BootsNext,
+    ProductMade,
+    TreeAbsent,
+    TreeInstalled,
+)
 from kvmwizard.plan.conditions import evidence, holds, missing_packages
 from kvmwizard.plan.observed import (
     ObservedBoot,
@@ -28,11 +35,13 @@ from kvmwizard.plan.observed import (
     ObservedFile,
     ObservedGroup,
     ObservedGuest,
+    ObservedKernel,
     ObservedLists,
     ObservedMembership,
     ObservedModule,
     ObservedPackages,
     ObservedProduct,
+    ObservedProof,
     ObservedTree,
 )
 from kvmwizard.product import read_stamp
@@ -236,9 +245,9 @@ def _tree(condition: TreeInstalled | TreeAbsent) -> ObservedTree:
         raise RunRefused(_cannot_look(LISTS_OF_TREES, str(error))) from error
 
 
-def _boot(condition: BootsNext) -> ObservedBoot:
+def _boot(_: BootsNext | BootsByDefault) -> ObservedBoot:
     try:
-        return trees.boot(condition)
+        return trees.boot()
     except OSError as error:
         raise RunRefused(_cannot_look(str(trees.GRUB_ENVIRONMENT), error.strerror or str(error))) from error
 
@@ -267,6 +276,9 @@ _LOOK: dict[str, Callable[[Any], PlanModel]] = {
     "tree-installed": _tree,
     "tree-absent": _tree,
     "boots-next": _boot,
+    "boots-by-default": _boot,
+    "kernel-runs": lambda _: ObservedKernel(release=running_release()),
+    "guests-proved": lambda _: ObservedProof(),
     "guest-ran-as": lambda _: ObservedGuest(ran=False),
 }
 """Any: each function takes the conditions of its own kinds."""

@@ -6,6 +6,7 @@ from typing import assert_never
 from kvmwizard.plan.model import Plan
 from kvmwizard.run.model import (
     Event,
+    RestartNeeded,
     RootNeeded,
     RunBegan,
     RunEnded,
@@ -22,15 +23,16 @@ from kvmwizard.run.model import (
     StepStatus,
 )
 from kvmwizard.run.scheduler import steps_behind
-from kvmwizard.words import Words, say
+from kvmwizard.words import say
 
 
-def replay(
-    run_id: str, plan: Plan, events: Sequence[Event], alive: bool, notice: Words | None = None
-) -> RunState:
-    """The state of the run. `events` begins with RunBegan; `alive`: whether a runner is alive now."""
+def replay(run_id: str, plan: Plan, events: Sequence[Event], alive: bool, boot_id: str) -> RunState:
+    """The state of the run. `events` begins with RunBegan.
+
+    Of the world it takes whether a runner is `alive` now, and which boot this is.
+    """
     ended = [event.time for event in events if isinstance(event, RunEnded)]
-    status = run_status(events, alive)
+    status = run_status(events, alive, boot_id)
     return RunState(
         run_id=run_id,
         plan=plan,
@@ -38,17 +40,19 @@ def replay(
         steps=step_states(plan, events),
         began=events[0].time,
         ended=ended[-1] if ended and status in (RunStatus.DONE, RunStatus.FAILED) else None,
-        notice=notice,
+        notice=None,
     )
 
 
-def run_status(events: Sequence[Event], alive: bool) -> RunStatus:
+def run_status(events: Sequence[Event], alive: bool, boot_id: str) -> RunStatus:
     """How the run stands: what its last event says, and for a run under way whether anybody runs it."""
     last = events[-1]
     if isinstance(last, RunEnded):
         return RunStatus.DONE if last.good else RunStatus.FAILED
     if isinstance(last, RootNeeded):
         return RunStatus.NEEDS_ROOT
+    if isinstance(last, RestartNeeded):
+        return RunStatus.NEEDS_RESTART if last.boot_id == boot_id else RunStatus.RESTARTED
     if isinstance(last, RunStopped):
         return RunStatus.STOPPED
     return RunStatus.RUNNING if alive else RunStatus.INTERRUPTED
@@ -74,13 +78,24 @@ def interruptions(events: Sequence[Event], step_id: str) -> int:
         if isinstance(event, RunnerStarted):
             count = 0 if event.retry else count + started
             started = False
-        elif isinstance(event, RunStopped | RootNeeded):
+        elif isinstance(event, RunStopped | RootNeeded | RestartNeeded):
             count, started = 0, False
         elif isinstance(event, StepStarted) and event.step == step_id:
             started = True
         elif isinstance(event, StepDone | StepFailed | StepSkipped) and event.step == step_id:
             count, started = 0, False
     return count
+
+
+def restart_asked_in(events: Iterable[Event]) -> str | None:
+    """The boot in which the person was last asked to restart; None where that is to be asked (again)."""
+    asked = None
+    for event in events:
+        if isinstance(event, RestartNeeded):
+            asked = event.boot_id
+        elif isinstance(event, RunnerStarted) and event.retry:
+            asked = None
+    return asked
 
 
 def _apply(plan: Plan, states: dict[str, StepState], event: Event) -> None:
@@ -116,7 +131,7 @@ def _apply(plan: Plan, states: dict[str, StepState], event: Event) -> None:
             )
         case StepLeftOut():
             _leave_out(plan, states, event)
-        case RunStopped() | RootNeeded():
+        case RunStopped() | RootNeeded() | RestartNeeded():
             _set_back(states, StepStatus.RUNNING)
         case RunnerStarted(retry=True):
             _set_back(states, StepStatus.FAILED)

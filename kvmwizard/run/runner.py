@@ -22,18 +22,19 @@ from pathlib import Path
 
 from kvmwizard.host.guest import parse_guest_output
 from kvmwizard.paths import cannot_write
-from kvmwizard.plan.build_model import BootsNext
+from kvmwizard.plan.build_model import BootsByDefault, BootsNext, GuestsProved
 from kvmwizard.plan.conditions import changes_between, evidence, holds
 from kvmwizard.plan.model import Condition, GuestRanAs, Step, plan_digest
-from kvmwizard.plan.observed import ObservedBoot, ObservedGuest
+from kvmwizard.plan.observed import ObservedBoot, ObservedGuest, ObservedProof
 from kvmwizard.run.commands import CommandFiles, note
 from kvmwizard.run.failures import failure_words, interrupted_words, lists_are_outdated
 from kvmwizard.run.journal import Journal, cannot_append
 from kvmwizard.run.leaving_out import LEAVE_OUT, UNDER_WAY, decider, why_not_left_out
-from kvmwizard.run.liveness import RunLock, this_process
+from kvmwizard.run.liveness import RunLock, boot_id, this_process
 from kvmwizard.run.log import tail
 from kvmwizard.run.model import (
     Event,
+    RestartNeeded,
     RootNeeded,
     RunEnded,
     RunnerStarted,
@@ -50,10 +51,11 @@ from kvmwizard.run.observe import all_hold, observe, step_evidence
 from kvmwizard.run.payloads import journaled_digest, payload_of, staged_digest
 from kvmwizard.run.progress import refreshes_lists
 from kvmwizard.run.refused import RunRefused
-from kvmwizard.run.replay import interruptions, step_states
+from kvmwizard.run.replay import interruptions, restart_asked_in, step_states
+from kvmwizard.run.restart import not_started_words
 from kvmwizard.run.root_client import HelperGone, HelperRefused, HelperStep, Outcome, RootClient
 from kvmwizard.run.root_start import start_as_root
-from kvmwizard.run.scheduler import ended_well, root_steps_left, startable
+from kvmwizard.run.scheduler import FINISHED_WELL, ended_well, root_steps_left, startable
 from kvmwizard.run.store import RunStore, journal_path
 from kvmwizard.run.work import Attempt, StepWork
 from kvmwizard.words import Words, say
@@ -83,6 +85,11 @@ class Runner:
         self._helper: RootClient | None = None
         self._helper_starts = 0
         self._root_needed = False
+        self._restart_needed = False
+        self._to_renew: set[str] = set()
+        """Steps that were done, and whose work a restart has used up."""
+        self._renewed: set[str] = set()
+        """Those of them that this runner has seen to."""
         self._lost: Counter[str] = Counter()
         self._stopping = False
         self._refreshed = False
@@ -136,7 +143,8 @@ class Runner:
         """How the steps stand; what an earlier runner left unfinished waits again."""
         states = step_states(self._plan, self._events)
         for step_id, state in states.items():
-            if state.status is StepStatus.RUNNING and step_id not in self._at_work:
+            lost = state.status is StepStatus.RUNNING and step_id not in self._at_work
+            if lost or (step_id in self._to_renew and state.status in FINISHED_WELL):
                 states[step_id] = state.model_copy(update={"status": StepStatus.WAITING})
         return states
 
@@ -145,7 +153,11 @@ class Runner:
             return True
         if self._stopping or self._problem is not None:
             return False
-        return any(not (step.root and self._root_needed) for step in startable(self._plan, self._states))
+        return any(not self._cannot_start(step) for step in startable(self._plan, self._states))
+
+    def _cannot_start(self, step: Step) -> bool:
+        """Whether somebody must do something first."""
+        return (step.root and self._root_needed) or (step.awaits_restart and self._restart_needed)
 
     def _conclude(self) -> None:
         now = time.time()
@@ -156,6 +168,10 @@ class Runner:
             self._record(RunStopped(time=now))
         elif self._root_needed and root_steps_left(self._plan, states):
             self._record(RootNeeded(time=now))
+        elif self._restart_needed:
+            self._record(RestartNeeded(time=now, boot_id=boot_id()))
+            if self._helper is not None:
+                self._dismiss_helper(self._helper)
         else:
             good = ended_well(self._plan, states)
             self._record(RunEnded(time=now, good=good))
@@ -202,9 +218,8 @@ class Runner:
         while True:
             before = len(self._events)
             for step in startable(self._plan, self._states):
-                if step.root and self._root_needed:
-                    continue
-                self._start(step)
+                if not self._cannot_start(step):
+                    self._start(step)
             if len(self._events) == before or self._at_work:
                 return
 
@@ -218,16 +233,41 @@ class Runner:
         if not force and all_hold(step, before) and (state.attempts == 0 or is_shown_by_conditions(step)):
             self._skip(step, state, before)
             return
+        if step.awaits_restart:
+            self._await_restart(step, before)
+            return
         if step.root and not self._helper_answers():
             self._root_needed = True
             return
+        self._to_renew.discard(step.id)
         attempt = 1 + max(state.attempts, self._helper_attempts(step))
         if self._record(StepStarted(time=time.time(), step=step.id, attempt=attempt, before=before)):
             self._employ(step, attempt, begun=False)
 
+    def _await_restart(self, step: Step, before: tuple[str, ...]) -> None:
+        """Ask for the restart; or see that there was one, and that it came to another end."""
+        asked = restart_asked_in(self._events)
+        if asked is not None and asked != boot_id():
+            self._fail(step, None, not_started_words(self._plan, step, before), ())
+        elif asked is None and self._renews_what_restart_needs(step):
+            return
+        else:
+            self._restart_needed = True
+
+    def _renews_what_restart_needs(self, restart: Step) -> bool:
+        """Whether a step is to be done anew because an earlier restart has used up what it did."""
+        asked_before = any(isinstance(event, RestartNeeded) for event in self._events)
+        arming = [step for step in self._plan.steps if step.arms_restart and step.id in restart.needs]
+        for step in arming:
+            if step.id not in self._renewed and is_used_up(step, asked_before):
+                self._renewed.add(step.id)
+                self._to_renew.add(step.id)
+        return bool(self._to_renew)
+
     def _skip(self, step: Step, state: StepState, before: tuple[str, ...]) -> None:
         now, words = time.time(), step_evidence(step, before)
-        if state.attempts == 0:
+        restarted = step.awaits_restart and any(isinstance(event, RestartNeeded) for event in self._events)
+        if state.attempts == 0 and not restarted:
             self._record(
                 StepSkipped(time=now, step=step.id, evidence=words, payload_digest=staged_digest(step))
             )
@@ -392,16 +432,35 @@ def is_shown_by_conditions(step: Step) -> bool:
     return len(step.actions) == 1
 
 
+def is_used_up(step: Step, asked_before: bool) -> bool:
+    """Whether what a step chose for the next start is gone. Raises RunRefused.
+
+    Where nobody but root can see it, it is taken for gone once the person was asked to restart.
+    """
+    observed = tuple(observe(condition) for condition in step.conditions)
+    if all_hold(step, observed):
+        return False
+    choices = [
+        ObservedBoot.model_validate_json(seen)
+        for condition, seen in zip(step.conditions, observed, strict=True)
+        if isinstance(condition, BootsNext)
+    ]
+    return asked_before or all(choice.readable for choice in choices)
+
+
 def observe_after(condition: Condition, outcome: Outcome | None) -> str:
     """What is seen after the actions. Raises RunRefused.
 
     That a guest ran, only its own output shows; and what the boot loader was told, root alone may be
     able to read.
     """
-    if isinstance(condition, BootsNext) and outcome is not None and outcome.good:
+    if isinstance(condition, BootsNext | BootsByDefault) and outcome is not None and outcome.good:
         seen = ObservedBoot.model_validate_json(observe(condition))
-        told = seen if seen.readable else seen.model_copy(update={"next_release": condition.release})
-        return told.model_dump_json()
+        told = "next_release" if isinstance(condition, BootsNext) else "default_release"
+        known = seen if seen.readable else seen.model_copy(update={told: condition.release})
+        return known.model_dump_json()
+    if isinstance(condition, GuestsProved) and outcome is not None and outcome.good:
+        return ObservedProof(good=True).model_dump_json()
     if not isinstance(condition, GuestRanAs) or outcome is None or outcome.output is None:
         return observe(condition)
     try:

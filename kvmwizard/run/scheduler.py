@@ -42,11 +42,21 @@ def ended_well(plan: Plan, states: Mapping[str, StepState]) -> bool:
     return all(states[step.id].status in OVER for step in plan.steps if step.required)
 
 
-def root_steps_left(plan: Plan, states: Mapping[str, StepState]) -> bool:
-    """Whether a step that root must do is still to be done, and nothing failed stands before it."""
-    blocked: set[str] = set()
+def behind_restart(plan: Plan, states: Mapping[str, StepState]) -> frozenset[str]:
+    """The restart that is waited for, and what cannot be done before it; empty where none is."""
+    behind: set[str] = set()
     for step in plan.steps:
-        if any(need in blocked for need in step.needs):
+        waits = step.awaits_restart and states[step.id].status not in FINISHED_WELL
+        if waits or behind.intersection(step.needs):
+            behind.add(step.id)
+    return frozenset(behind)
+
+
+def root_steps_left(plan: Plan, states: Mapping[str, StepState]) -> bool:
+    """Whether a step that root must do is still to be done, and no failure or restart stands before it."""
+    blocked = set(behind_restart(plan, states))
+    for step in plan.steps:
+        if step.id in blocked or any(need in blocked for need in step.needs):
             blocked.add(step.id)
         elif states[step.id].status is StepStatus.FAILED:
             if step.required:

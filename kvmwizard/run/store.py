@@ -140,7 +140,8 @@ class RunStore:
             alive = living_runner(directory) is not None
             plan, reading = self._read(run_id)
             notice = _notice(directory, reading, alive)
-        return replay(run_id, plan, reading.events, alive, notice)
+        state = replay(run_id, plan, reading.events, alive, boot_id())
+        return state.model_copy(update={"notice": notice})
 
     def events(self, run_id: str) -> tuple[Event, ...]:
         """Everything that the run's journal says. Raises RunRefused."""

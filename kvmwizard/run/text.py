@@ -1,12 +1,13 @@
 """A run and its steps as plain text, for pipes and terminals without a wizard."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from kvmwizard.plan.model import Step
 from kvmwizard.run.leaving_out import steps_left_out, why_not_left_out
 from kvmwizard.run.model import RunState, RunStatus, StepState, StepStatus
 from kvmwizard.words import Words, say, say_many
-from kvmwizard.wrapping import wrapped
+from kvmwizard.wrapping import printable, wrapped
 
 STEP_SIGNS = {
     StepStatus.WAITING: "○",
@@ -40,7 +41,7 @@ def run_lines(state: RunState, width: int) -> Iterator[str]:
 def step_lines(step: Step, state: StepState, width: int) -> Iterator[str]:
     """One step with its id, and what is to be said of it."""
     went_on = state.status is StepStatus.FAILED and not step.required
-    yield f"{WARNING_SIGN if went_on else STEP_SIGNS[state.status]} {step.title}  [{step.id}]"
+    yield f"{WARNING_SIGN if went_on else STEP_SIGNS[state.status]} {printable(str(step.title))}  [{step.id}]"
     if state.words is not None:
         for line in wrapped(str(state.words), width - len(INDENT)):
             yield INDENT + line
@@ -56,27 +57,29 @@ def standing(state: RunState) -> Words:
     """How the run stands, in a sentence."""
     if not_begun(state):
         return say("Run {run} was agreed to, but has not begun.", run=state.run_id)
-    match state.status:
-        case RunStatus.RUNNING:
-            return say("Run {run} is under way.", run=state.run_id)
-        case RunStatus.NEEDS_ROOT:
-            return say("Run {run} waits for root's rights.", run=state.run_id)
-        case RunStatus.STOPPED:
-            return say("Run {run} was stopped.", run=state.run_id)
-        case RunStatus.INTERRUPTED:
-            return say("Run {run} was interrupted: its process is gone.", run=state.run_id)
-        case RunStatus.FAILED:
-            return say("Run {run} failed.", run=state.run_id)
-        case RunStatus.DONE:
-            left_out = steps_left_out(state)
-            if left_out:
-                return say_many(
-                    "Run {run} is done, without one step that was skipped.",
-                    "Run {run} is done, without {count} steps that were skipped.",
-                    left_out,
-                    run=state.run_id,
-                )
-            return say("Run {run} is done.", run=state.run_id)
+    left_out = steps_left_out(state)
+    if state.status is RunStatus.DONE and left_out:
+        return say_many(
+            "Run {run} is done, without one step that was skipped.",
+            "Run {run} is done, without {count} steps that were skipped.",
+            left_out,
+            run=state.run_id,
+        )
+    return replace(_STANDING[state.status], places={"run": state.run_id})
+
+
+_STANDING = {
+    RunStatus.RUNNING: say("Run {run} is under way."),
+    RunStatus.NEEDS_ROOT: say("Run {run} waits for root's rights."),
+    RunStatus.NEEDS_RESTART: say("Run {run} waits for a restart of this machine."),
+    RunStatus.RESTARTED: say(
+        "This machine was restarted; what run {run} does after that is still to be done."
+    ),
+    RunStatus.STOPPED: say("Run {run} was stopped."),
+    RunStatus.INTERRUPTED: say("Run {run} was interrupted: its process is gone."),
+    RunStatus.FAILED: say("Run {run} failed."),
+    RunStatus.DONE: say("Run {run} is done."),
+}
 
 
 def next_action(state: RunState) -> Words | None:
@@ -87,6 +90,14 @@ def next_action(state: RunState) -> Words | None:
             return say("Watch it with: kvmwizard log --follow")
         case RunStatus.NEEDS_ROOT:
             return say("To give the password again and go on: {command}", command=command)
+        case RunStatus.NEEDS_RESTART:
+            return say(
+                "Restart the machine when it suits you, then go on: {command}. It looks whether the new "
+                "kernel runs, and proves that guests run with it.",
+                command=command,
+            )
+        case RunStatus.RESTARTED:
+            return say("To see what came of it, and to go on: {command}", command=command)
         case RunStatus.STOPPED | RunStatus.INTERRUPTED:
             return say("To go on: {command}", command=command)
         case RunStatus.FAILED:
@@ -100,6 +111,11 @@ def next_action(state: RunState) -> Words | None:
 def _after_failure(state: RunState, command: str) -> Words:
     failed = [step.id for step in state.plan.steps if state.steps[step.id].status is StepStatus.FAILED]
     step = next((each for each in failed if state.plan.step(each).required), "")
+    if step and state.plan.step(step).awaits_restart:
+        return say(
+            "To prepare the restart once more: {command}. To take everything back: kvmwizard undo",
+            command=command,
+        )
     if why_not_left_out(state.plan, state.steps, step) is not None:
         return say(
             "All that the failed step printed: kvmwizard log {step}. To try it again: {command}",

@@ -1,14 +1,14 @@
 """Looks at the trees that root installed, and at what the boot loader starts next."""
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
 
 from kvmwizard.host.host import Host
+from kvmwizard.host.kernel import running_release
 from kvmwizard.host.reading import CommandOutput
-from kvmwizard.plan.build_model import LISTS_OF_TREES, BootsNext, TreeAbsent, TreeInstalled
+from kvmwizard.plan.build_model import LISTS_OF_TREES, TreeAbsent, TreeInstalled
 from kvmwizard.plan.observed import ObservedBoot, ObservedTree
 
 GRUB_ENVIRONMENT = Path("/boot/grub/grubenv")
@@ -35,9 +35,9 @@ def tree(condition: TreeInstalled | TreeAbsent, lists: Path = Path(LISTS_OF_TREE
     )
 
 
-def boot(_: BootsNext) -> ObservedBoot:
+def boot() -> ObservedBoot:
     """What GRUB remembers (grub-editenv(1)). Raises OSError."""
-    running = os.uname().release
+    running = running_release()
     try:
         text = GRUB_ENVIRONMENT.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:

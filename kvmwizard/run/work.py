@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kvmwizard.host.guest_process import GUEST_PROGRAM
-from kvmwizard.plan.build_model import BuilderAction, InstallTree
+from kvmwizard.plan.build_model import BuilderAction, InstallTree, ProveGuests
 from kvmwizard.plan.model import Action, RunCommand, RunGuestAs, Step
 from kvmwizard.run.build_folder import make_build_folder
 from kvmwizard.run.commands import Command, CommandFiles, note, wait_for_leftover
@@ -130,6 +130,9 @@ class StepWork:
         if isinstance(action, RunCommand):
             note(self._files.log, "+ " + " ".join(action.argv))
             return action.argv, action.environment
+        if isinstance(action, ProveGuests):
+            # As the person, or as root, who runs guests as whom they are for: never as the builder.
+            return worker_argv(action, None, self._progress, self._files.log), worker_environment()
         if isinstance(action, BuilderAction):
             argv = worker_argv(action, self._attempt.builder, self._progress, self._files.log)
             return argv, worker_environment()

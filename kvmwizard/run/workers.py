@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from kvmwizard.job import proxy_environment
-from kvmwizard.plan.build_model import BuilderAction
+from kvmwizard.plan.build_model import BuilderAction, ProveGuests
 from kvmwizard.run.build_folder import builder_ids
 from kvmwizard.run.log import tail
 from kvmwizard.run.model import LATEST_TIME, StepProgress
@@ -26,6 +26,7 @@ MODULES = {
     "configure-qemu": "kvmwizard.build.qemu",
     "compile-qemu": "kvmwizard.build.qemu",
     "stage-qemu": "kvmwizard.build.qemu",
+    "prove-guests": "kvmwizard.proof.worker",
 }
 """The module whose `main` does the action, by the action's kind."""
 
@@ -52,7 +53,9 @@ class _Refused(BaseModel):
     refused: Words
 
 
-def worker_argv(action: BuilderAction, builder: str | None, progress: Path, log: Path) -> tuple[str, ...]:
+def worker_argv(
+    action: BuilderAction | ProveGuests, builder: str | None, progress: Path, log: Path
+) -> tuple[str, ...]:
     """The command that carries the action out. Raises RunRefused for a builder whom this machine lacks."""
     module = MODULES[action.kind]
     rights: tuple[str, ...] = ()

@@ -50,6 +50,7 @@ STAYS = {
     "kernel.download": "No undo deletes what is downloaded",
     "kernel.compile": "No undo deletes what is downloaded",
     "kernel.install": "A kernel that runs is not removed",
+    "kernel.restart": "A restart cannot be taken back",
     "kernel.boot-once": "unless only root may read it or its title",
     "qemu.install": "An earlier build with the name",
     "modules.options": "keeps its options until the next restart",
@@ -60,7 +61,7 @@ STAYS = {
     "access.device": "has /dev/kvm open keeps it",
     "access.now": "has /dev/kvm open keeps it",
 }
-GOES_BACK = {"modules.boot", "access.rule", "access.prove"}
+GOES_BACK = {"modules.boot", "access.rule", "access.prove", "kernel.proof"}
 
 
 def test_the_steps_say_it_in_the_plan_as_text_and_as_json() -> None:

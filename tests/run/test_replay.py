@@ -18,8 +18,9 @@ from kvmwizard.run.replay import interruptions, replay
 from kvmwizard.words import say
 from tests.run.plans import plan_of, step
 
-BEGAN = RunBegan(time=1, digest="d", boot_id="b")
-RUNNER = RunnerStarted(time=2, pid=1, process_start=1, boot_id="b")
+BOOT, NEXT_BOOT = "b", "c"
+BEGAN = RunBegan(time=1, digest="d", boot_id=BOOT)
+RUNNER = RunnerStarted(time=2, pid=1, process_start=1, boot_id=BOOT)
 RETRY = RUNNER.model_copy(update={"retry": True})
 DONE = StepDone(time=4, step="a", evidence=say("x"), changes=("c",))
 FAILED = StepFailed(time=4, step="a", returncode=1, message=say("x"), changes=())
@@ -45,23 +46,25 @@ def started(attempt: int = 1, before: str = "first") -> StepStarted:
 def test_the_last_event_and_life_tell_how_a_run_stands(
     events: list[Event], alive: bool, status: RunStatus
 ) -> None:
-    assert replay("r", plan_of(step("a")), [BEGAN, *events], alive).status is status
+    assert replay("r", plan_of(step("a")), [BEGAN, *events], alive, BOOT).status is status
 
 
 def test_undo_goes_back_to_before_the_first_attempt() -> None:
     events: list[Event] = [BEGAN, RUNNER, started(1, "first"), FAILED, RETRY, started(2, "second"), DONE]
-    state = replay("r", plan_of(step("a")), events, alive=True).steps["a"]
+    state = replay("r", plan_of(step("a")), events, alive=True, boot_id=BOOT).steps["a"]
     assert (state.status, state.attempts, state.before) == (StepStatus.DONE, 2, ("first",))
 
 
 def test_a_retry_sets_failed_steps_to_waiting() -> None:
-    state = replay("r", plan_of(step("a")), [BEGAN, RUNNER, started(), FAILED, RETRY], alive=True)
+    state = replay(
+        "r", plan_of(step("a")), [BEGAN, RUNNER, started(), FAILED, RETRY], alive=True, boot_id=BOOT
+    )
     assert state.steps["a"].status is StepStatus.WAITING
 
 
 def test_an_event_of_a_step_that_the_plan_does_not_have_is_passed_over() -> None:
     stray = started().model_copy(update={"step": "stray"})
-    assert set(replay("r", plan_of(step("a")), [BEGAN, stray], alive=False).steps) == {"a"}
+    assert set(replay("r", plan_of(step("a")), [BEGAN, stray], alive=False, boot_id=BOOT).steps) == {"a"}
 
 
 def test_interruptions_are_counted_in_a_row() -> None:
@@ -77,7 +80,7 @@ def test_interruptions_are_counted_in_a_row() -> None:
 def test_what_needs_a_step_that_somebody_skipped_is_left_out_with_it_and_says_so() -> None:
     plan = plan_of(step("a"), step("b", needs=("a",)), step("c", needs=("b",)), step("d"))
     skipped = StepLeftOut(time=6, step="a", user="alice")
-    state = replay("r", plan, [BEGAN, RUNNER, started(), FAILED, skipped, RETRY], alive=True)
+    state = replay("r", plan, [BEGAN, RUNNER, started(), FAILED, skipped, RETRY], alive=True, boot_id=BOOT)
     statuses = [state.steps[each].status for each in "abcd"]
     assert statuses == [StepStatus.LEFT_OUT] * 3 + [StepStatus.WAITING]
     words = [each.words.english for each in state.steps.values() if each.words is not None]

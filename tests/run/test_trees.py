@@ -109,7 +109,7 @@ def environment_block(*lines: str) -> str:
 
 def seen_boot(monkeypatch: pytest.MonkeyPatch, path: Path) -> ObservedBoot:
     monkeypatch.setattr(trees, "GRUB_ENVIRONMENT", path)
-    return trees.boot(NEXT)
+    return trees.boot()
 
 
 @pytest.mark.parametrize("entry", [ENTRY, ENTRY.partition(">")[2]])
