@@ -54,6 +54,10 @@ class Terminal:
             raise NotShownError(f"tmux {words}: {result.stderr}")
         return result.stdout
 
+    def ask(self, wanted: str) -> str:
+        """What tmux(1) says of the terminal, by its FORMATS."""
+        return self._tmux("display-message", "-p", wanted).strip()
+
     @property
     def screen(self) -> str:
         """The text on the terminal, line by line."""
@@ -63,7 +67,7 @@ class Terminal:
     def ended(self) -> int | None:
         """The program's exit status, or None while it runs; a signal's number is 128 and the number."""
         asked = "#{pane_dead},#{pane_dead_status},#{pane_dead_signal},#{pid}"
-        dead, status, signal, server = self._tmux("display-message", "-p", asked).strip().split(",")
+        dead, status, signal, server = self.ask(asked).split(",")
         if dead != "1":
             return None
         if not status and not signal:
@@ -75,7 +79,7 @@ class Terminal:
     @property
     def process(self) -> int:
         """The process number, inside the machine, of the program that was started."""
-        return int(self._tmux("display-message", "-p", "#{pane_pid}"))
+        return int(self.ask("#{pane_pid}"))
 
     def press(self, *keys: str) -> None:
         """Press keys by tmux's names: Up, Down, Space, Enter, Escape, or a letter."""
