@@ -1,7 +1,10 @@
 """Reading answers that a person wrote into a file, for a run without the wizard."""
 
 import json
+import os
 import re
+import select
+import stat
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeGuard, get_args
@@ -15,6 +18,9 @@ from kvmwizard.text_rules import WRONG_TEXTS, quoted
 from kvmwizard.words import Place, Words, say
 
 LARGEST_FILE_BYTES = 1024 * 1024
+BLOCK_BYTES = 64 * 1024
+PIPE_SECONDS = 10.0
+"""How long a pipe, as the shell's <(command) makes one, may be silent."""
 
 WHOLE_FILE = "$"
 """How JSONPath (RFC 9535) names the outermost value."""
@@ -72,8 +78,7 @@ def read_answers_file(path: Path) -> Answers:
 
 def _content(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST_FILE_BYTES + 1)
+        content = _read(path)
     except OSError as error:
         raise AnswersFileRefused(
             say(
@@ -90,6 +95,32 @@ def _content(path: Path) -> bytes:
                 bytes=LARGEST_FILE_BYTES,
             )
         )
+    return content
+
+
+def _read(path: Path) -> bytes:
+    """As much as answers may take and one byte more. Raises OSError, AnswersFileRefused."""
+    # Not blocking, since a named pipe that nobody writes to would be waited for without end.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        waits = not stat.S_ISREG(os.fstat(descriptor).st_mode)
+        content = b""
+        while len(content) <= LARGEST_FILE_BYTES:
+            if waits and not select.select([descriptor], [], [], PIPE_SECONDS)[0]:
+                raise AnswersFileRefused(
+                    say(
+                        "Nothing came through {path} for {seconds} seconds. Write the answers into a plain "
+                        "file, and name that.",
+                        path=str(path),
+                        seconds=round(PIPE_SECONDS),
+                    )
+                )
+            block = os.read(descriptor, BLOCK_BYTES)
+            if not block:
+                break
+            content += block
+    finally:
+        os.close(descriptor)
     return content
 
 

@@ -9,7 +9,12 @@ from collections.abc import Iterator
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 
-CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+CONTROL_CHARACTERS = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff]"
+)
+"""What moves a terminal's cursor or changes what it is; what makes text run backwards, so that it reads as
+another one (Unicode Technical Report 36, 2.5); and halves of surrogate pairs, which no encoding can send.
+"""
 CLINGING = "，。、；：！？）》」』”’"  # noqa: RUF001  -- these are the characters meant
 """Punctuation that does not begin a line in Chinese and Japanese text."""
 
@@ -24,7 +29,7 @@ def signs_in_ascii(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """The text without control characters: what a kernel's log says must not steer the terminal."""
+    """The text without control characters: what a log or a file says must not steer the terminal."""
     return CONTROL_CHARACTERS.sub("?", text)
 
 

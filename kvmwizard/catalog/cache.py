@@ -13,7 +13,7 @@ from typing import Any
 from kvmwizard.catalog.listed import Listed
 from kvmwizard.catalog.names import DAY, MONIKERS
 from kvmwizard.catalog.version import parse_version
-from kvmwizard.paths import PRIVATE_MODE, WRITABLE_BY_OTHERS, write_atomically
+from kvmwizard.paths import PRIVATE_MODE, WRITABLE_BY_OTHERS, make_parents, write_atomically
 from kvmwizard.words import Words, say
 
 SCHEMA_VERSION = 1
@@ -31,6 +31,14 @@ class Kept:
     """When it was asked last and said this, in seconds since 1970."""
 
 
+class FolderIsOpenError(Exception):
+    """A folder is another user's, or others may write there."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.folder = folder
+
+
 class ListCache:
     """The lists in one folder; what is wrong with it ends up in `notices` and stops nothing."""
 
@@ -42,9 +50,13 @@ class ListCache:
         """What was kept of this address; None where nothing was, or what is there cannot be believed."""
         path = self._path(address)
         try:
+            self._refuse_open_folders()
             content = _content(path)
             kept = _parsed(content, address, path.lstat().st_mtime)
         except (FileNotFoundError, NotADirectoryError):
+            return None
+        except FolderIsOpenError as error:
+            self._warn_of(error.folder)
             return None
         except OSError:
             kept = None
@@ -76,6 +88,8 @@ class ListCache:
                 self.confirm(address)
             else:
                 write_atomically(path, content)
+        except FolderIsOpenError as error:
+            self._warn_of(error.folder)
         except OSError as error:
             self._notice(
                 say(
@@ -91,11 +105,30 @@ class ListCache:
             os.utime(self._path(address), follow_symlinks=False)
 
     def _make_folder(self) -> None:
-        self._folder.parent.mkdir(mode=PRIVATE_MODE, parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
+        make_parents(self._folder)
+        try:
             self._folder.mkdir(mode=PRIVATE_MODE)
-        if not stat.S_ISDIR(self._folder.lstat().st_mode):
-            raise NotADirectoryError(None, "it is no directory", str(self._folder))
+            self._folder.chmod(PRIVATE_MODE)
+        except FileExistsError:
+            if not stat.S_ISDIR(self._folder.lstat().st_mode):
+                raise NotADirectoryError(None, "it is no directory", str(self._folder)) from None
+        self._refuse_open_folders()
+
+    def _refuse_open_folders(self) -> None:
+        """Who may write there could put older lists of ours in place of newer ones, or hinder us."""
+        for folder in (self._folder.parent, self._folder):
+            status = folder.stat()
+            if status.st_uid != os.geteuid() or status.st_mode & WRITABLE_BY_OTHERS:
+                raise FolderIsOpenError(folder)
+
+    def _warn_of(self, folder: Path) -> None:
+        self._notice(
+            say(
+                "Others may write to {folder}, so no lists of versions are kept there or taken from there. "
+                "Make it yours alone: chmod 700 {folder}",
+                folder=str(folder),
+            )
+        )
 
     def _path(self, address: str) -> Path:
         return self._folder / f"{hashlib.sha256(address.encode('utf-8', 'replace')).hexdigest()}.json"

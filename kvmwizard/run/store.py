@@ -45,6 +45,7 @@ from kvmwizard.run.model import (
 from kvmwizard.run.progress import last_progress
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.replay import replay
+from kvmwizard.run.soundness import garbled_step, has_sound_steps
 from kvmwizard.words import Words, say
 
 RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
@@ -124,7 +125,9 @@ class RunStore:
 
     def plan(self, run_id: str) -> Plan:
         """The run's plan. Raises RunRefused where it is not the plan that the journal began with."""
-        return self._plan_and_digest(run_id)[0]
+        if run_id not in self._plans:
+            self._read(run_id)
+        return self._plans[run_id][0]
 
     def runner(self, run_id: str) -> ProcessIdentity | None:
         """The process that carries the run out now. Raises RunRefused."""
@@ -144,8 +147,19 @@ class RunStore:
         return state.model_copy(update={"notice": notice})
 
     def events(self, run_id: str) -> tuple[Event, ...]:
-        """Everything that the run's journal says. Raises RunRefused."""
-        return self._read(run_id)[1].events
+        """Everything that the run's journal says, to go by. Raises RunRefused, also for nonsense."""
+        plan, reading = self._read(run_id)
+        garbled = garbled_step(plan, reading.events)
+        if garbled is not None:
+            raise RunRefused(
+                say(
+                    "What the journal {path} says of the step {step} cannot be understood: it was changed, "
+                    "or the disk fails. Begin a new run; what earlier steps did stays.",
+                    path=str(journal_path(self.directory(run_id))),
+                    step=garbled,
+                )
+            )
+        return reading.events
 
     def log_path(self, run_id: str, step_id: str) -> Path:
         """Where the step's log is or will be. Raises RunRefused where there is no such run or step."""
@@ -185,29 +199,24 @@ class RunStore:
             )
         return step_id
 
-    def _plan_and_digest(self, run_id: str) -> tuple[Plan, str]:
-        if run_id not in self._plans:
-            path = self.directory(run_id) / "plan.json"
-            with _refusing(path):
-                found = read_own_file(path, LARGEST_PLAN_BYTES)
-            try:
-                plan = Plan.model_validate_json(found.content)
-            except ValidationError as error:
-                raise RunRefused(
-                    say(
-                        "The plan in {path} cannot be read by this kvmwizard. Begin a new run; "
-                        "what earlier steps did stays.",
-                        path=str(path),
-                    )
-                ) from error
-            self._plans[run_id] = plan, hashlib.sha256(found.content).hexdigest()
-        return self._plans[run_id]
+    def _plan_in_file(self, run_id: str) -> tuple[Plan, str]:
+        """The plan and its digest, which nobody has compared yet. Raises RunRefused."""
+        path = self.directory(run_id) / "plan.json"
+        with _refusing(path):
+            found = read_own_file(path, LARGEST_PLAN_BYTES)
+        try:
+            plan = Plan.model_validate_json(found.content)
+        except ValidationError as error:
+            raise RunRefused(_unreadable_plan(path)) from error
+        if not has_sound_steps(plan):
+            raise RunRefused(_unreadable_plan(path))
+        return plan, hashlib.sha256(found.content).hexdigest()
 
     def _read(self, run_id: str) -> tuple[Plan, JournalReading]:
         path = journal_path(self.directory(run_id))
         with _refusing(path):
             reading = read_journal(path)
-        plan, digest = self._plan_and_digest(run_id)
+        plan, digest = self._plans.get(run_id) or self._plan_in_file(run_id)
         if digest != reading.began.digest:
             raise RunRefused(
                 say(
@@ -216,12 +225,20 @@ class RunStore:
                     path=str(path),
                 )
             )
+        self._plans[run_id] = plan, digest
         return plan, reading
 
 
 def journal_path(directory: Path) -> Path:
     """The journal of the run that is kept in this directory."""
     return directory / "journal.jsonl"
+
+
+def _unreadable_plan(path: Path) -> Words:
+    return say(
+        "The plan in {path} cannot be read by this kvmwizard. Begin a new run; what earlier steps did stays.",
+        path=str(path),
+    )
 
 
 def _notice(directory: Path, reading: JournalReading, alive: bool) -> Words | None:

@@ -53,6 +53,8 @@ def undo_plan(store: RunStore, run_id: str) -> Plan:
         raise RunRefused(
             say("The run is still under way. Stop it first (kvmwizard apply --stop), then undo it.")
         )
+    # They are gone by, so they must make sense.
+    store.events(run_id)
     ledger = {step.id: _changes(step, state.steps[step.id]) for step in state.plan.steps}
     changed = {step_id: changes for step_id, changes in ledger.items() if changes}
     if not changed:

@@ -18,6 +18,8 @@ from kvmwizard import cli
 from kvmwizard.wrapping import CONTROL_CHARACTERS
 
 HUNDRED_MEGABYTES = 100 * 1000 * 1000
+MORE_THAN_IS_READ = 18 * 1000 * 1000
+"""Of any file; the rest is a hole, which takes whoever reads it just as much memory."""
 NOBODYS = 61183
 """A user's number that has no account."""
 
@@ -265,13 +267,15 @@ def make_huge(path: Path) -> None:
 
 def make_huge_and_deep(path: Path) -> None:
     with path.open("wb") as file:
-        for _ in range(100):
-            file.write(b"[" * (HUNDRED_MEGABYTES // 100))
+        file.write(b"[" * MORE_THAN_IS_READ)
+        file.truncate(HUNDRED_MEGABYTES)
 
 
 def make_one_huge_line(path: Path) -> None:
     with path.open("ab") as file:
-        file.write(b'{"event":"' + b"x" * HUNDRED_MEGABYTES + b'"}\n')
+        file.write(b'{"event":"' + b"x" * MORE_THAN_IS_READ)
+        file.truncate(HUNDRED_MEGABYTES)
+        file.write(b'"}\n')
 
 
 PLACES: dict[str, Callable[[Path], None]] = {
@@ -290,6 +294,12 @@ PLACES: dict[str, Callable[[Path], None]] = {
     **({"somebody else's": make_anothers} if os.geteuid() == 0 else {}),
 }
 """What is done to the good file, by name."""
+
+
+def identity(path: Path) -> tuple[int, ...]:
+    """What stands there, which must not change; when it was read last may."""
+    status = path.lstat()
+    return (status.st_ino, status.st_mode, status.st_uid, status.st_nlink, status.st_size, status.st_mtime_ns)
 
 
 @dataclass(frozen=True)

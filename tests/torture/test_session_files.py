@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -35,6 +34,7 @@ from tests.torture.bad_files import (
     changed_documents,
     every_flipped_bit,
     every_truncation,
+    identity,
     is_safe,
     near,
     other_texts,
@@ -56,7 +56,8 @@ GOOD = Session(
     run_id="20261122-130000-0123abcd",
     other_ways={"book": Answers(access=AccessAnswer(user="bob"))},
 )
-MOST_SECONDS = 5.0
+MOST_SECONDS = 20.0
+"""On a machine that has other things to do; a tenth of it is usual."""
 MOST_MEGABYTES = 160
 """Of a whole process that meets 100 MB; one that meets nothing takes some 60."""
 
@@ -220,16 +221,19 @@ def test_the_real_program_meets_bad_session_files(
 REFUSED_PLACES = set(PLACES) - {"100 MB of nothing behind", "100 MB of brackets", "a line of 100 MB"}
 
 MEASURED = """
-import resource, sys
+import re, sys
 from kvmwizard.cli import main
 code = main(sys.argv[1:])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=sys.stderr)
+print(int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) // 1024, file=sys.stderr)
 sys.exit(code)
 """
 
 
 def measured(*words: str | Path) -> tuple[int, str, float, int]:
-    """The exit code, what was said, seconds and the most memory in MB, of a process of its own."""
+    """The exit code, what was said, seconds and the most memory in MB, of a process of its own.
+
+    Not by getrusage(2), which has a process begin with what its parent took.
+    """
     started = time.monotonic()
     ended = subprocess.run(
         [sys.executable, "-c", MEASURED, *map(str, words)],
@@ -238,7 +242,6 @@ def measured(*words: str | Path) -> tuple[int, str, float, int]:
         timeout=60,
         check=False,
         cwd=Path(__file__).parents[2],
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (0, 0)),
     )
     *said, megabytes = ended.stderr.splitlines()
     assert "Traceback" not in ended.stderr, ended.stderr
@@ -248,12 +251,12 @@ def measured(*words: str | Path) -> tuple[int, str, float, int]:
 @pytest.mark.parametrize("kind", sorted(REFUSED_PLACES))
 def test_what_is_no_file_of_the_users_own_is_refused_and_left_alone(store: SessionStore, kind: str) -> None:
     PLACES[kind](store.path)
-    before = os.lstat(store.path)
+    before = identity(store.path)
     for words in (["status"], ["plan"], ["apply", "--yes"]):
         ended = run_in_process(*words, "--state-dir", store.state_directory)
         assert ended.code == 2
         assert str(store.path) in ended.complaints
-    assert os.lstat(store.path) == before
+    assert identity(store.path) == before
 
 
 @pytest.mark.parametrize("kind", sorted(set(PLACES) - REFUSED_PLACES))

@@ -1,0 +1,51 @@
+"""Whether what a journal and a plan say can have been written by a runner of kvmwizard; pure."""
+
+import re
+from collections.abc import Iterable
+
+from kvmwizard.plan.changes import parse_change
+from kvmwizard.plan.conditions import changes_between
+from kvmwizard.plan.model import Plan, Step
+from kvmwizard.run.model import Event, StepDone, StepFailed, StepStarted
+
+STEP_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+"""What steps may be called: their logs are called so as well."""
+
+
+def has_sound_steps(plan: Plan) -> bool:
+    """Whether every step has a name of its own that a file can have, and needs only others of the plan."""
+    names = {step.id for step in plan.steps}
+    return len(names) == len(plan.steps) and all(
+        STEP_ID.fullmatch(step.id) is not None and names.issuperset(step.needs) for step in plan.steps
+    )
+
+
+def garbled_step(plan: Plan, events: Iterable[Event]) -> str | None:
+    """The first step of which the journal tells what nobody can have seen; None where all is sound.
+
+    Such texts lie in strings within the events' JSON, so that a flipped bit in one leaves an event an event.
+    """
+    steps = {step.id: step for step in plan.steps}
+    for event in events:
+        if not isinstance(event, StepStarted | StepDone | StepFailed) or event.step not in steps:
+            continue
+        try:
+            if isinstance(event, StepStarted):
+                _check_observed(steps[event.step], event.before)
+            else:
+                _check_changes(event.changes)
+        except (ValueError, KeyError):
+            return event.step
+    return None
+
+
+def _check_changes(changes: tuple[str, ...]) -> None:
+    """Raises ValueError where one is none."""
+    for change in changes:
+        parse_change(change)
+
+
+def _check_observed(step: Step, before: tuple[str, ...]) -> None:
+    """Raises ValueError where it is not one text of the right kind for each condition."""
+    for condition, observed in zip(step.conditions, before, strict=True):
+        changes_between(condition, observed, observed)
