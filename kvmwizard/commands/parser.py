@@ -30,6 +30,8 @@ class Options(argparse.Namespace):
     raw: bool = False
     step: str | None = None
     run: str | None = None
+    output: Path | None = None
+    with_names: bool = False
     project: str = "kernel"
     tags: bool = False
     offline: bool = False
@@ -72,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_log(commands)
     _add_verify(commands)
     _add_undo(commands)
+    _add_report(commands)
     return parser
 
 
@@ -181,6 +184,30 @@ def _add_undo(commands: "Commands[argparse.ArgumentParser]") -> None:
         help=_("the run's id (default: the last one that changed something)"),
     )
     _add_consent(parser)
+
+
+def _add_report(commands: "Commands[argparse.ArgumentParser]") -> None:
+    parser = _add_command(
+        commands,
+        "report",
+        _("pack facts, plan, journal and logs, to attach to a question; asks before writing"),
+    )
+    parser.add_argument("run", nargs="?", metavar=_("RUN"), help=_("the run's id (default: the last one)"))
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar=_("FILE"),
+        help=_("where to write it (default: a new file in the current folder)"),
+    )
+    parser.add_argument(
+        "--with-names",
+        action="store_true",
+        help=_("leave in what names people and machines: users, hosts, addresses, serial numbers"),
+    )
+    parser.add_argument("--yes", action="store_true", help=_("write it without asking"))
+    parser.add_argument(
+        "--json", action="store_true", help=_("print what it holds as JSON; writes with --yes")
+    )
 
 
 def _add_command(
