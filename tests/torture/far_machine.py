@@ -68,6 +68,18 @@ def server_layer() -> Layer:
     return prepared_layer("server", install, ["\n".join(SERVER_PACKAGES).encode()], base_layer())
 
 
+def save_session(machine: ThrowawayMachine, answers: Mapping[str, Any], page: str = "welcome") -> None:
+    """Answers as alice's wizard would have saved them."""
+    said = json.dumps([answers, page])
+    result = machine.run([PROGRAM_PYTHON, "-c", SAVE_SESSION], user="alice", input=said)
+    assert result.returncode == 0, result.stderr
+
+
+def lists_are_fresh(machine: ThrowawayMachine) -> None:
+    """The package lists are as fresh as the layer, and without a network cannot be renewed."""
+    machine.do(["touch", "/var/lib/apt/periodic/update-success-stamp"])
+
+
 def wait_until(holds: Callable[[], bool], what: str, seconds: float = WAIT_SECONDS) -> float:
     """Wait until it holds, and return how many seconds that took."""
     began = time.monotonic()
@@ -95,8 +107,7 @@ class FarMachine:
         """Start the server, and let bob's key in."""
         self.machine = machine
         machine.do(["ip", "link", "set", "lo", "up"])
-        # The package lists are as fresh as the layer, and there is no network to renew them from.
-        machine.do(["touch", "/var/lib/apt/periodic/update-success-stamp"])
+        lists_are_fresh(machine)
         machine.do(["mkdir", "-p", "/run/sshd"])
         machine.path("/etc/ssh/far_config").write_text(SERVER_SETTINGS, encoding="ascii")
         self._server = machine.popen(["/usr/sbin/sshd", "-D", "-e", "-f", "/etc/ssh/far_config"])
@@ -121,12 +132,6 @@ class FarMachine:
         """What a command on the far side prints, byte for byte."""
         command = self.machine.command(["ssh", "-T", "far", *argv], user="bob")
         return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True).stdout
-
-    def save_session(self, answers: Mapping[str, Any], page: str = "welcome") -> None:
-        """Answers as alice's wizard would have saved them."""
-        said = json.dumps([answers, page])
-        result = self.machine.run([PROGRAM_PYTHON, "-c", SAVE_SESSION], user="alice", input=said)
-        assert result.returncode == 0, result.stderr
 
     def near_terminal(self, size: tuple[int, int] = (80, 24)) -> Terminal:
         """A terminal of bob's with a shell."""

@@ -24,7 +24,15 @@ from tests.end_to_end.wizard import (
 )
 from tests.machine.layers import ALICE_PASSWORD, Layer
 from tests.machine.terminal import Terminal
-from tests.torture.far_machine import STATE, FarMachine, Sanity, far_machine, mirror_of, wait_until
+from tests.torture.far_machine import (
+    STATE,
+    FarMachine,
+    Sanity,
+    far_machine,
+    mirror_of,
+    save_session,
+    wait_until,
+)
 from tests.torture.slow_kernel import RELEASE, VERSION, slow_kernel
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(900)]
@@ -118,7 +126,7 @@ def saved_answers(far: FarMachine) -> dict[str, Any]:
 def test_the_connection_cut_on_every_page(
     far: FarMachine, answers: dict[str, Any], tries: Tries, counts: Counts
 ) -> None:
-    far.save_session(answers)
+    save_session(far.machine, answers)
     before = saved_answers(far)
     near = Near.of(far)
     near.log_in_again("Welcome")
@@ -201,7 +209,7 @@ def test_a_build_goes_on_while_the_connection_is_cut(
     far: FarMachine, answers: dict[str, Any], tries: Tries, counts: Counts, seed: int
 ) -> None:
     chances = random.Random(seed)  # noqa: S311  -- moments, not secrets
-    far.save_session(answers, "review")
+    save_session(far.machine, answers, "review")
     near = Near.of(far)
     near.log_in_again("Review")
     near.terminal.wait_for("Enter carries them out", seconds=RUN_SECONDS)
