@@ -122,12 +122,12 @@ layers has no disk that GRUB knows."""
 RUNNING = "6.1.0-49-amd64"
 
 
-def grub(machine: ThrowawayMachine, submenu: str) -> None:
+def grub(machine: ThrowawayMachine, submenu: str, release: str = RELEASE) -> None:
     """GRUB's tools, and a menu of two kernels that only root may read."""
     install = ["/usr/bin/apt-get", "install", "--yes", "--no-install-recommends", "grub2-common"]
     machine.do(install, env={"DEBIAN_FRONTEND": "noninteractive"}, timeout=300)
     kernels = "mkdir -p /boot/grub; for each in $*; do touch /boot/vmlinuz-$each /boot/initrd.img-$each; done"
-    machine.do(["/bin/sh", "-c", kernels, "sh", RUNNING, RELEASE])
+    machine.do(["/bin/sh", "-c", kernels, "sh", RUNNING, release])
     machine.do(["/bin/sh", "-c", LINUX_MENU, "sh", submenu])
     machine.path("/usr/sbin/update-grub").write_text(
         "#!/bin/sh\ncat /etc/default/grub.d/*boot* || true\n", encoding="ascii"
