@@ -216,7 +216,7 @@ def test_a_file_that_could_not_be_synced_is_downloaded_anew(
     synced = os.fsync
 
     def failing(descriptor: int) -> None:
-        if os.readlink(f"/proc/self/fd/{descriptor}").endswith(".part"):
+        if Path(f"/proc/self/fd/{descriptor}").readlink().suffix == ".part":
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         synced(descriptor)
 
