@@ -18,8 +18,8 @@ KILLED_SECONDS = 3.0
 LOOK_SECONDS = 0.05
 
 
-def take_over(sessions: SessionStore) -> bool:
-    """End the process that holds the session, and hold it; False where somebody still has it.
+def end_holder(sessions: SessionStore) -> bool:
+    """End the process that holds the session, so that it can be taken; False where somebody still has it.
 
     Nothing is lost by that: an answer is saved when it is given, and a run is a process of its own.
     Raises SessionRefused.
@@ -28,17 +28,18 @@ def take_over(sessions: SessionStore) -> bool:
         holder = _holder(sessions)
         if holder is not None:
             send_signal(holder, number)
-        if _taken_within(sessions, seconds):
+        if _is_free_within(sessions, seconds):
             return True
     return False
 
 
-def _taken_within(sessions: SessionStore, seconds: float) -> bool:
+def _is_free_within(sessions: SessionStore, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while not sessions.lock():
         if time.monotonic() > deadline:
             return False
         time.sleep(LOOK_SECONDS)
+    sessions.unlock()
     return True
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kvmwizard.run.taking_over import take_over
+from kvmwizard.run.taking_over import end_holder
 from kvmwizard.session import SessionStore
 
 HOLD = """
@@ -40,13 +40,13 @@ def test_the_holder_is_asked_to_end_and_else_made_to(
     sessions = SessionStore(tmp_path / "state")
     with holding(sessions.state_directory, *words) as holder:
         assert not sessions.lock()
-        assert take_over(sessions)
+        assert end_holder(sessions)
         assert holder.wait(10) == -number
-    assert not SessionStore(sessions.state_directory).lock()
+    assert SessionStore(sessions.state_directory).lock()
 
 
-def test_a_session_that_nobody_holds_is_just_taken(tmp_path: Path) -> None:
-    assert take_over(SessionStore(tmp_path / "state"))
+def test_a_session_that_nobody_holds_is_free(tmp_path: Path) -> None:
+    assert end_holder(SessionStore(tmp_path / "state"))
 
 
 def test_who_only_has_the_number_that_the_lock_names_is_left_alone(
@@ -57,6 +57,6 @@ def test_who_only_has_the_number_that_the_lock_names_is_left_alone(
     sessions = SessionStore(tmp_path / "state")
     with holding(sessions.state_directory) as holder, subprocess.Popen(["/bin/sleep", "600"]) as bystander:
         sessions.lock_path.write_text(f"{bystander.pid}\n", encoding="ascii")
-        assert not take_over(sessions)
+        assert not end_holder(sessions)
         assert (holder.poll(), bystander.poll()) == (None, None)
         bystander.kill()
