@@ -125,6 +125,11 @@ def read_own_file(path: Path, most_bytes: int) -> FileRead:
     return FileRead(content[:most_bytes], status, whole=len(content) <= most_bytes)
 
 
+def is_file(path: str) -> bool:
+    """Whether there is such a file; False, too, for a name that none can have."""
+    return os.path.isfile(path)  # noqa: PTH113  -- Path.is_file raises for a name that is too long
+
+
 def refuse_untrusted_file(path: Path, status: os.stat_result) -> None:
     """Raises FileRefused unless it is a plain file of this user's own, which nobody else may write to."""
     if not stat.S_ISREG(status.st_mode):

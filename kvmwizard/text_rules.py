@@ -13,7 +13,10 @@ from kvmwizard.words import Words, say
 PACKAGE_NAME = r"^[A-Za-z0-9][A-Za-z0-9+._:~-]*$"
 USER_NAME = r"^[a-z_][a-z0-9_.-]*\$?$"
 MODULE_NAME = r"^[a-z0-9_]+$"
-ABSOLUTE_PATH = r"^/[^\x00-\x1f]*$"
+ABSOLUTE_PATH = r"^/[^\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*$"
+"""Without what steers a terminal or makes text run backwards: plans show paths, to be agreed to."""
+PACKAGE_VERSION = r"^[A-Za-z0-9][A-Za-z0-9.+:~_^-]*$"
+"""What Debian policy (section 5.6.12), RPM (rpm-version(7)), Arch and Alpine have in versions."""
 VERSION = r"^[0-9]{1,4}(\.[0-9]{1,4}){1,3}(-rc[0-9]{1,3})?$"
 TAG = r"^v[0-9]{1,4}(\.[0-9]{1,4}){1,3}(-rc[0-9]{1,3})?$"
 FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._+~-]{0,254}$"
@@ -39,7 +42,7 @@ WRONG_REPOSITORY = say(
     "{key} is {value}, but must be the address of a git repository that begins with https://, http://, "
     "git://, ssh:// or file://, without spaces."
 )
-WRONG_PATH = say("{key} is {value}, but must be a path that begins with /.")
+WRONG_PATH = say("{key} is {value}, but must be a path that begins with / and has no invisible signs in it.")
 WRONG_NAMES = say(
     "{key} is {value}, but must be one of the names that the page shows: small letters, digits and hyphens."
 )
@@ -101,9 +104,19 @@ def wrong_source(field: str, value: str, name: str) -> Words | None:
         name: what the person knows the field by, as `--kernel-mirror`.
     """
     # Not `match`: for it, a $ also stands before a newline at the end.
-    if re.fullmatch(SOURCE_PATTERNS[field], value) is not None and not value.endswith("\n"):
+    matches = re.fullmatch(SOURCE_PATTERNS[field], value) is not None and not value.endswith("\n")
+    if matches and _is_text(value):
         return None
     return replace(WRONG_TEXTS[field], places={"key": name, "value": quoted(value)})
+
+
+def _is_text(value: str) -> bool:
+    """Whether it can be written into a file: bytes of the command line that are no UTF-8 cannot (PEP 383)."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def quoted(value: object) -> str:

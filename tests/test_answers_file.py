@@ -48,7 +48,7 @@ WRONG_ANSWERS = {
     ),
     "relative path": (
         {"qemu": {"qemu": {"source": "local", "path": "qemu"}}},
-        'qemu.qemu.path is "qemu", but must be a path that begins with /.',
+        'qemu.qemu.path is "qemu", but must be a path that begins with / and has no invisible signs in it.',
     ),
     "option for a package": (
         {"kernel": {"kernel": {"source": "distribution", "package": "-o", "version": "1"}}},

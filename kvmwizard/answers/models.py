@@ -15,6 +15,7 @@ from kvmwizard.text_rules import (
     LOCAL_VERSION,
     MODULE_NAME,
     PACKAGE_NAME,
+    PACKAGE_VERSION,
     REMEDY,
     TAG,
     TARGET,
@@ -57,7 +58,7 @@ class DistributionKernel(AnswerModel):
 
     source: Literal["distribution"] = "distribution"
     package: Annotated[str, Field(pattern=PACKAGE_NAME)]
-    version: str
+    version: Annotated[str, Field(pattern=PACKAGE_VERSION)]
     """The version the package manager offered when it was chosen."""
     release: Annotated[str, Field(pattern=PACKAGE_NAME)] | None = None
     """What `uname -r` will say once that kernel runs; None where the package manager does not tell."""

@@ -4,7 +4,6 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from kvmwizard.answers.models import Answers, DistributionQemu, LocalQemu
 from kvmwizard.answers.proposals import module_state, native_emulators
@@ -14,6 +13,7 @@ from kvmwizard.host.host import Host
 from kvmwizard.host.identity import stored_identity
 from kvmwizard.host.modules import ModuleState
 from kvmwizard.host.reading import CommandOutput, known
+from kvmwizard.paths import is_file
 from kvmwizard.words import Words, say
 
 EMULATOR_VERSION = r"QEMU (PC )?emulator version \d"
@@ -137,7 +137,7 @@ def _emulator_problem(path: str, facts: Facts) -> Words | None:
         )
     if not facts.live:
         return say("There is no QEMU {path} on the recorded machine.", path=path)
-    if not Path(path).is_file():
+    if not is_file(path):
         return say("There is no program {path}. Give the path of a QEMU that is here.", path=path)
     if not os.access(path, os.X_OK):
         return say("{path} may not be executed. Give the path of a QEMU that may.", path=path)

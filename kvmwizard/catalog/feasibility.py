@@ -29,6 +29,7 @@ from kvmwizard.catalog.version import Version, parse_version
 from kvmwizard.host.facts import Facts
 from kvmwizard.host.qemu import emulator_architecture
 from kvmwizard.packages.distributions import release_of
+from kvmwizard.paths import is_file
 from kvmwizard.words import Words, say
 
 Page = Literal["kernel", "qemu"]
@@ -145,7 +146,7 @@ def _base_file_problems(base_file: str | None, facts: Facts) -> Iterator[tuple[s
             "base_file",
             say("Which file the kernel's configuration starts from is not given. Give its path."),
         )
-    elif facts.live and not Path(base_file).is_file():
+    elif facts.live and not is_file(base_file):
         yield (
             "base_file",
             say("There is no file {path} to start the kernel's configuration from.", path=base_file),

@@ -181,7 +181,15 @@ def _free_bytes(folder: str, facts: Facts) -> int | None:
 
 def _nearest(path: Path) -> Path:
     """The path, or the nearest above it that exists."""
-    return next((each for each in (path, *path.parents) if each.exists()), Path("/"))
+    return next((each for each in (path, *path.parents) if _exists(each)), Path("/"))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        # Its name is too long, or it lies where nobody may look.
+        return False
 
 
 def _rounded_up(size: int) -> int:

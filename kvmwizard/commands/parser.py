@@ -2,10 +2,12 @@
 
 import argparse
 from pathlib import Path
+from typing import NoReturn
 
 from kvmwizard import __version__
 from kvmwizard.commands.help import CellHelpFormatter
 from kvmwizard.words import _, translate_argparse
+from kvmwizard.wrapping import printable
 
 SOURCE_OPTIONS = ("kernel_mirror", "kernel_git", "kernel_key", "qemu_mirror", "qemu_git", "qemu_key")
 """The options, by their names in `Options`, that say where sources come from."""
@@ -44,10 +46,18 @@ class Options(argparse.Namespace):
     qemu_key: str | None = None
 
 
+class HarmlessParser(argparse.ArgumentParser):
+    """Says what is wrong with arguments without giving the terminal what they hold."""
+
+    def error(self, message: str) -> NoReturn:
+        """As argparse does, on one line of harmless characters."""
+        super().error(printable(message))
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line; help is in the reader's language."""
     translate_argparse()
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = HarmlessParser(
         prog="kvmwizard",
         description=_(
             "Takes a Linux machine to a proven KVM host. Without a command it opens the wizard, "

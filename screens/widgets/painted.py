@@ -44,8 +44,8 @@ def fitted(text: str, width: int, more: str) -> str:
 
 
 def line(*parts: tuple[str, Style]) -> Strip:
-    """A line of styled texts."""
-    return Strip([Segment(text, style) for text, style in parts if text])
+    """A line of styled texts; whatever they come from, they do not steer the terminal."""
+    return Strip([Segment(printable(text), style) for text, style in parts if text])
 
 
 class WholeCells(ScrollBarRender):
