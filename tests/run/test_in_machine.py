@@ -37,6 +37,8 @@ CONTROL = Path(__file__).with_name("control.py")
 RULES = "/etc/udev/rules.d/99-kvmwizard.rules"
 RULE = 'KERNEL=="kvm", GROUP="kvm", MODE="0660", OPTIONS+="static_node=kvm"\n'
 WAIT_SECONDS = 120.0
+QUIET_SECONDS = 10.0
+LAST_WORDS = {"run-ended", "run-stopped", "root-needed"}
 
 State = dict[str, Any]
 EMPTY: Mapping[str, str] = {}
@@ -76,7 +78,14 @@ class Runs:
         return state
 
     def end(self, run_id: str) -> State:
+        self._wait_for_the_journal_s_last_word(run_id)
         return self.wait(run_id, lambda state: state["status"] != "running")
+
+    def _wait_for_the_journal_s_last_word(self, run_id: str) -> None:
+        """Reading the journal from outside costs less than asking again and again; without a word, ask."""
+        deadline = time.monotonic() + QUIET_SECONDS
+        while self.events(run_id)[-1]["event"] not in LAST_WORDS and time.monotonic() < deadline:
+            time.sleep(0.05)
 
     def carry_out(self, run_id: str) -> State:
         self.ask("start", run_id)

@@ -94,13 +94,17 @@ sys.exit(refused.words.english if refused else "run " + run_id)
 """What the wizard does at Review, with the attacker's hand between the agreement and the password."""
 
 
+class Reviewing(Runs):
+    """The same terminal, another program."""
+
+    def argv(self, verb: str, subject: str) -> list[str]:
+        return [super().argv(verb, subject)[0], "-c", REVIEW, f"{self.home}/state"]
+
+
 def plan_and_journal_swapped_between_review_and_password(alice: Runs) -> str:
     alice.machine.path("/opt/plan.json").write_bytes(canonical_json(AGREED))
     alice.machine.path("/opt/evil.json").write_bytes(canonical_json(EVIL))
-    argv = [alice.argv("", "")[0], "-c", REVIEW, f"{alice.home}/state"]
-    reviewing = Runs(alice.machine, "alice")
-    reviewing.argv = lambda *_: argv  # type: ignore[method-assign]  -- the same terminal, another program
-    said = sudo(reviewing, "", ALICE_PASSWORD)
+    said = sudo(Reviewing(alice.machine, "alice"), "", ALICE_PASSWORD)
     run_id = said.split("run ")[-1].strip()
     logged = alice.machine.run(["/usr/bin/pgrep", "-af", run_id]).stdout
     assert plan_digest(AGREED) in logged
