@@ -59,7 +59,7 @@ def qemu_tarball() -> SourceTarball:
 def distribution_configuration() -> bytes:
     """The .config of the distribution's own kernel of that version, by its package. Raises CannotBeHad."""
     line = ".".join(source_tarball("linux").version.split(".")[:2])
-    with tempfile.TemporaryDirectory(dir=_kept_folder()) as folder:
+    with tempfile.TemporaryDirectory(dir=kept_folder()) as folder:
         work = Path(folder)
         _run(["apt-get", "-qq", *AS_THIS_USER, "download", f"linux-config-{line}"], work)
         (package,) = work.glob("*.deb")
@@ -89,12 +89,13 @@ def source_tarball(project: str) -> SourceTarball:
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing:
         raise CannotBeHad(f"this machine lacks {', '.join(missing)}")
-    folder = _kept_folder()
+    folder = kept_folder()
     with locked(folder / f"{project}.lock"):
         return _kept(folder, project) or _made(folder, project)
 
 
-def _kept_folder() -> Path:
+def kept_folder() -> Path:
+    """The folder, this user's alone. Raises CannotBeHad."""
     folder = Path(tempfile.gettempdir(), f"kvmwizard-test-sources-{os.geteuid()}")
     folder.mkdir(mode=0o700, exist_ok=True)
     status = folder.lstat()
