@@ -132,9 +132,22 @@ class WizardApp(App[int]):
     def _first_page(self) -> Page:
         session = self.state.session
         entry = page_to_resume(session.page, session.answers, has_run=session.run_id is not None)
+        if session.run_id is not None and self._was_restarted_for(session.run_id):
+            entry = page_named("run")
         if self.state.notice is None and entry.name not in ("welcome", "run", "proof"):
             self.state.notice = say("You were here when kvmwizard was closed. Every answer is kept.")
         return self._page(entry)
+
+    def _was_restarted_for(self, run_id: str) -> bool:
+        """Whether the run waited for a restart, and there was one: then it comes first, wherever one was."""
+        from kvmwizard.run.model import RunStatus  # noqa: PLC0415  -- only where something was run
+        from kvmwizard.run.refused import RunRefused  # noqa: PLC0415  -- as above
+        from kvmwizard.run.store import RunStore  # noqa: PLC0415  -- as above
+
+        try:
+            return RunStore(self.state.state_directory).read(run_id).status is RunStatus.RESTARTED
+        except RunRefused:
+            return False
 
     async def on_onlooker_screen_chosen(self, event: Message) -> None:
         """A second wizard looks on, tries for the session again, or leaves."""

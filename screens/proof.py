@@ -19,6 +19,7 @@ from kvmwizard.proof.prove import prove
 from kvmwizard.run.leaving_out import brought_kernel
 from kvmwizard.run.model import RunState
 from kvmwizard.run.refused import RunRefused
+from kvmwizard.run.restart import restart_failure
 from kvmwizard.run.store import RunStore
 from kvmwizard.words import Words, _
 from screens.hardware import OUTCOME_SIGNS
@@ -116,6 +117,7 @@ class ProofPage(UndoingPage):
             lambda words: self._tell(self.Waiting(words)),
             self._cancelled,
             expected_kernel=None if carried_out is None else brought_kernel(carried_out),
+            not_started=None if carried_out is None else restart_failure(carried_out),
             on_level=lambda level: self._tell(self.LevelDone(level)),
         )
         notes = () if plan is None else tuple(note for note in plan.notes if note not in plan.settled)

@@ -12,8 +12,9 @@ from textual.message import Message
 from textual.widget import Widget
 
 from kvmwizard.run.leaving_out import steps_left_out
-from kvmwizard.run.model import RunState, RunStatus
+from kvmwizard.run.model import RunState, RunStatus, StepStatus
 from kvmwizard.run.refused import RunRefused
+from kvmwizard.run.restart import restart_of
 from kvmwizard.run.store import RunStore
 from kvmwizard.words import Words, _, say, say_many
 from screens.dialogs import Question
@@ -29,7 +30,14 @@ from screens.widgets.explanation import Explanation
 from screens.widgets.tail import Tail
 
 LOOK_SECONDS = 0.25
-RESTING = (RunStatus.STOPPED, RunStatus.INTERRUPTED, RunStatus.FAILED, RunStatus.NEEDS_ROOT)
+RESTING = (
+    RunStatus.STOPPED,
+    RunStatus.INTERRUPTED,
+    RunStatus.FAILED,
+    RunStatus.NEEDS_ROOT,
+    RunStatus.NEEDS_RESTART,
+    RunStatus.RESTARTED,
+)
 """How a run stands that goes no further by itself."""
 
 
@@ -46,6 +54,11 @@ RESTING_WORDS: dict[RunStatus, Words] = {
     RunStatus.NEEDS_ROOT: say(
         "The run waits for root: what did its steps as root is gone. Press Enter to give your password again."
     ),
+    RunStatus.NEEDS_RESTART: say(
+        "All that comes before the restart is done. Restart this machine when it suits you, then open "
+        "kvmwizard again. Enter proves what runs now."
+    ),
+    RunStatus.RESTARTED: say("This machine was restarted. Press Enter to see what came of it, and to go on."),
 }
 """What each status means that needs somebody."""
 
@@ -128,7 +141,8 @@ class RunPage(UndoingPage):
             self._stopping = False
             self.state.parting, self.state.guest_command = parting(event.sight.state), ""
         self._follow()
-        if stands_anew and event.sight.state.status is RunStatus.INTERRUPTED and not self._tried_quietly:
+        goes_on = event.sight.state.status in (RunStatus.INTERRUPTED, RunStatus.RESTARTED)
+        if stands_anew and goes_on and not self._tried_quietly:
             self._tried_quietly = True
             if not self.state.watching_only:
                 await go_on_quietly(self._store, event.sight.state.run_id)
@@ -198,6 +212,8 @@ class RunPage(UndoingPage):
             RunStatus.STOPPED: _("Go on"),
             RunStatus.INTERRUPTED: _("Go on"),
             RunStatus.NEEDS_ROOT: _("Go on as root"),
+            RunStatus.NEEDS_RESTART: _("Prove it"),
+            RunStatus.RESTARTED: _("Go on"),
         }
         return labels.get(self._status, "") if self._status is not None else ""
 
@@ -225,7 +241,7 @@ class RunPage(UndoingPage):
             return
         if self._status is RunStatus.DONE and self._undoes:
             await self.app.action_quit()
-        elif self._status is RunStatus.DONE:
+        elif self._status in (RunStatus.DONE, RunStatus.NEEDS_RESTART):
             await super().action_next()
         else:
             self._go_on(retry=self._status is RunStatus.FAILED)
@@ -313,6 +329,8 @@ def parting(state: RunState) -> Words:
         return say("Everything that could be taken back is taken back.")
     if state.status is RunStatus.DONE:
         return say("The run is done. To prove that guests run: kvmwizard verify")
+    if state.status is RunStatus.NEEDS_RESTART:
+        return say("Restart this machine when it suits you. To go on after that: kvmwizard")
     return say("The run is not finished. To go on with it, or to undo it: kvmwizard")
 
 
@@ -344,4 +362,23 @@ def standing(sight: RunSight) -> Words:
             "Done, though a step failed that the rest is good without; its line says why. Now the proof "
             "that guests run: press Enter."
         )
-    return RESTING_WORDS[state.status]
+    return after_restart(state) or RESTING_WORDS[state.status]
+
+
+def after_restart(state: RunState) -> Words | None:
+    """What came of the restart that the run waited for; None where it did not wait, or goes on."""
+    step = restart_of(state.plan)
+    if step is None:
+        return None
+    restart = state.steps[step.id].status
+    if state.status is RunStatus.FAILED and restart is StepStatus.FAILED:
+        return say(
+            "The new kernel did not come up: another one runs. Its line says how to see why. Enter prepares "
+            "the restart once more; u takes everything back."
+        )
+    if state.status is RunStatus.NEEDS_ROOT and restart is StepStatus.DONE:
+        return say(
+            "The new kernel runs, and guests run with it. Press Enter to give your password: it then becomes "
+            "the default."
+        )
+    return None
