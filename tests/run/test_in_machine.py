@@ -38,7 +38,7 @@ RULES = "/etc/udev/rules.d/99-kvmwizard.rules"
 RULE = 'KERNEL=="kvm", GROUP="kvm", MODE="0660", OPTIONS+="static_node=kvm"\n'
 WAIT_SECONDS = 120.0
 QUIET_SECONDS = 10.0
-LAST_WORDS = {"run-ended", "run-stopped", "root-needed"}
+LAST_WORDS = {"run-ended", "run-stopped", "root-needed", "restart-needed"}
 
 State = dict[str, Any]
 EMPTY: Mapping[str, str] = {}

@@ -17,15 +17,19 @@ from kvmwizard.packages.managers import MANAGERS
 from kvmwizard.plan.build_model import (
     LISTS_OF_TREES,
     BootKernel,
+    BootsByDefault,
     BootsNext,
     BuilderAction,
+    GuestsProved,
     ProductMade,
+    SetDefaultBoot,
     SetNextBoot,
     TreeInstalled,
 )
-from kvmwizard.plan.conditions import holds
+from kvmwizard.plan.conditions import changes_between, holds
 from kvmwizard.plan.kernel import saved_default
 from kvmwizard.plan.model import (
+    Condition,
     DeviceAclGrants,
     DeviceGroup,
     FileHolds,
@@ -62,7 +66,8 @@ from tests.proof.emulators import shell_emulator
 from tests.proof.test_kernel import COMES_UP
 from tests.run.test_in_machine import GROUP, RULES, WRITE, Runs, State, member, step
 from tests.run.test_runner import wait_for_end
-from tests.run.test_tree_runs import PAYLOAD, RUNNING, grub, stage, staged_step
+from tests.run.test_tree_runs import PAYLOAD, grub, stage, staged_step
+from tests.run.test_tree_runs import RUNNING as OTHER
 from tests.run.trees import IDENTITY, KERNEL_NAME, RELEASE, install_kernel
 from tests.torture.twice import EVERY_KIND, TRIED_ELSEWHERE, is_there, kinds_of
 
@@ -485,33 +490,62 @@ def test_unpacked_packages_are_mended_and_else_left_alone(archive: DebianArchive
         assert holds(condition, observe(condition))
 
 
+HERE = os.uname().release
+"""The kernel that really runs: root makes no other the default."""
+
+
+def next_start() -> Step:
+    conditions, actions = saved_default()
+    once = SetNextBoot(release=OTHER, otherwise=HERE)
+    made = step("kernel.boot-once", conditions[0], *actions, once)
+    return made.model_copy(update={"conditions": (*conditions, BootsNext(release=OTHER))})
+
+
+def default_start() -> Step:
+    return step("kernel.default", BootsByDefault(release=HERE), SetDefaultBoot(release=HERE))
+
+
 @pytest.mark.root
 @pytest.mark.slow
-def test_the_boot_loader_s_choice_is_made_once_and_mended(program_machine: ThrowawayMachine) -> None:
-    machine = program_machine
-    grub(machine, "")
+@pytest.mark.parametrize(
+    ("made", "ways"),
+    [
+        pytest.param(
+            next_start(),
+            ("unset next_entry", "set next_entry=0", "unset saved_entry next_entry"),
+            id="the next start",
+        ),
+        pytest.param(default_start(), ("unset saved_entry", "set saved_entry=1"), id="the default"),
+    ],
+)
+def test_the_boot_loader_s_choice_is_made_once_and_mended(
+    program_machine: ThrowawayMachine, made: Step, ways: tuple[str, ...], counts: Counts
+) -> None:
+    machine, runs = program_machine, Runs(program_machine)
+    grub(machine, "", HERE)
     machine.do(["/usr/bin/grub-editenv", "/boot/grub/grubenv", "set", "saved_entry=0"])
-    runs = Runs(machine)
-    conditions, actions = saved_default()
-    once = SetNextBoot(release=RELEASE, otherwise=RUNNING)
-    boot_once = step("kernel.boot-once", conditions[0], *actions, once)
-    steps = (boot_once.model_copy(update={"conditions": (*conditions, BootsNext(release=RELEASE))}),)
     remembers = ["/usr/bin/grub-editenv", "/boot/grub/grubenv", "list"]
-    first = runs.take(*steps)
-    assert statuses(runs.carry_out(first)) == {"kernel.boot-once": "done"}
+    done = {made.id: "done"}
+    first = runs.take(made)
+    assert statuses(runs.carry_out(first)) == done
     chosen = machine.do(remembers)
-    assert_nothing_is_done_twice(machine, runs, steps)
-    for way in ("unset next_entry", "set next_entry=0", "unset saved_entry next_entry"):
+    assert_nothing_is_done_twice(machine, runs, (made,))
+    for way in ways:
         machine.do(["/usr/bin/grub-editenv", "/boot/grub/grubenv", *way.split()])
-        assert apply(runs, steps) == {"kernel.boot-once": "done"}
-        assert machine.do(remembers) == chosen
-    machine.do(["/bin/rm", "/etc/default/grub.d/kvmwizard-boot.cfg"])
-    assert apply(runs, steps) == {"kernel.boot-once": "done"}
-    assert machine.do(remembers) == chosen
+        assert apply(runs, (made,)) == done, way
+        assert machine.do(remembers) == chosen, way
     undo = runs.ask("undo", first)
     for _ in range(2):
         assert set(statuses(runs.carry_out(undo)).values()) == {"done"}
         assert machine.do(remembers) == "saved_entry=0\n"
+    counts(f"applied twice, {made.id}", steps=1, changed_twice=0, broken=len(ways), mended=len(ways))
+
+
+@pytest.mark.parametrize("condition", [GuestRanAs(user="root"), GuestsProved(release=HERE, user="root")])
+def test_what_no_look_at_the_machine_shows_is_shown_anew_every_time(condition: Condition) -> None:
+    """A proof changes nothing, and one of an hour ago is none: no evidence makes it be left out."""
+    assert not holds(condition, observe(condition))
+    assert changes_between(condition, observe(condition), observe(condition)) == ()
 
 
 def test_every_kind_of_action_and_condition_is_tried_here() -> None:

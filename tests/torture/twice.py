@@ -23,10 +23,19 @@ def kinds_of(*steps: Step) -> set[str]:
     return {each.kind for step in steps for each in (*step.actions, *step.conditions)}
 
 
+_HERE = "torture/test_twice.py"
+_BOOT = f"{_HERE}::test_the_boot_loader_s_choice_is_made_once_and_mended"
+_PROOF = f"{_HERE}::test_what_no_look_at_the_machine_shows_is_shown_anew_every_time"
+_RESTART = "test_of_a_kernel_that_did_not_come_up_it_is_said_and_the_next_try_starts_it_once_more"
 TRIED_ELSEWHERE = {
-    "unpack-packages": "torture/test_twice.py::test_unpacked_packages_are_mended_and_else_left_alone",
-    "set-next-boot": "torture/test_twice.py::test_the_boot_loader_s_choice_is_made_once_and_mended",
-    "boots-next": "torture/test_twice.py::test_the_boot_loader_s_choice_is_made_once_and_mended",
+    "unpack-packages": f"{_HERE}::test_unpacked_packages_are_mended_and_else_left_alone",
+    "set-next-boot": _BOOT,
+    "boots-next": _BOOT,
+    "set-default-boot": _BOOT,
+    "boots-by-default": _BOOT,
+    "kernel-runs": f"run/test_restart_runs.py::{_RESTART}",
+    "prove-guests": _PROOF,
+    "guests-proved": _PROOF,
 }
 """The test of a kind that needs surroundings of its own, by the kind."""
 
