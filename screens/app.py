@@ -18,6 +18,7 @@ from kvmwizard.commands.exit_code import ExitCode
 from kvmwizard.commands.output import complain
 from kvmwizard.resources import asset_path
 from kvmwizard.words import Words, _, say
+from screens.keyboard import KeyboardDriver
 from screens.page import Page
 from screens.state import Machine, Offers, WizardState
 from screens.terminal import over_ssh, terminal_codeset, terminal_signs
@@ -73,7 +74,7 @@ class WizardApp(App[int]):
 
     def __init__(self, state: WizardState) -> None:
         # The terminal's own sixteen colours: readable on every background, and short to send.
-        super().__init__(ansi_color=True)
+        super().__init__(driver_class=KeyboardDriver, ansi_color=True)
         self.set_reactive(App.theme, "ansi-dark")
         self.state = state
         self.signs = terminal_signs(os.environ, terminal_codeset())
@@ -156,10 +157,23 @@ class WizardApp(App[int]):
             await self.action_quit()
         elif choice == "look":
             self.switch_screen(self._page(page_named("run")))
-        elif self.state.store.lock():
-            self.state.watching_only = False
-            self.state.session = self.state.store.load().session
+        else:
+            self._try_for_the_session()
+
+    def _try_for_the_session(self) -> None:
+        from kvmwizard.session import SessionRefused  # noqa: PLC0415  -- pydantic would hold the first frame up
+        from screens.onlooker import OnlookerScreen  # noqa: PLC0415  -- only for a second wizard
+
+        try:
+            self.state.open()
+        except SessionRefused as refused:
+            self.refusal = refused.words
+            self.exit(ExitCode.WRONG_USE)
+            return
+        if not self.state.watching_only:
             self.switch_screen(self._first_page())
+        elif isinstance(self.screen, OnlookerScreen):
+            self.screen.still_held()
 
     def read_machine(self) -> None:
         """Read and judge the machine, in a thread."""

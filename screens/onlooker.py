@@ -1,5 +1,6 @@
 """What a second wizard of the same session offers: look on, try again, or quit."""
 
+import time
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -41,20 +42,23 @@ class OnlookerScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Looking on comes first where there is a run."""
-        holder = self._state.store.holder()
-        words = (
-            _("kvmwizard is open already in another terminal. Only one at a time can change the answers.")
-            if holder is None
-            else _(
-                "kvmwizard is open already in another terminal (process {process}). Only one at a time can "
-                "change the answers.",
-                process=holder,
-            )
-        )
-        self.query_one("#question", Notice).say(words)
+        self.query_one("#question", Notice).say(held_words(self._state.store.holder()))
+        self._show_answers()
+
+    def _show_answers(self) -> None:
         looking = (Entry("look", Sign.NONE, _("Look on at its run")),) if self._state.session.run_id else ()
         rest = (Entry("again", Sign.NONE, _("Try again")), Entry("quit", Sign.NONE, _("Quit")))
         self.query_one(EntryList).show_entries((*looking, *rest))
+
+    def still_held(self) -> None:
+        """Say that trying again was in vain, and when, so that every try is seen to have been one.
+
+        A run that was begun meanwhile can be looked on at.
+        """
+        now = time.strftime("%H:%M:%S")
+        held = held_words(self._state.store.holder())
+        self.query_one("#question", Notice).say(_("{held} Tried again at {time}.", held=held, time=now))
+        self._show_answers()
 
     def on_entry_list_pressed(self, event: EntryList.Pressed) -> None:
         """Space or a click chooses."""
@@ -70,3 +74,14 @@ class OnlookerScreen(Screen[None]):
         selected = self.query_one(EntryList).selected
         if selected is not None:
             self.post_message(self.Chosen(selected.id))
+
+
+def held_words(holder: int | None) -> str:
+    """Who has the session, as far as that is known."""
+    if holder is None:
+        return _("kvmwizard is open already in another terminal. Only one at a time can change the answers.")
+    return _(
+        "kvmwizard is open already in another terminal (process {process}). Only one at a time can change "
+        "the answers.",
+        process=holder,
+    )

@@ -2,8 +2,10 @@
 
 import gc
 import importlib
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import cast
 
 from kvmwizard.commands.exit_code import CommandRefused, ExitCode
@@ -14,6 +16,7 @@ from kvmwizard.words import say
 
 def run_command_line(arguments: Sequence[str]) -> int:
     """Run the command that the arguments name, and return the exit code; raises nothing."""
+    _fill_standard_input()
     prepare_streams()
     options = Options()
     try:
@@ -35,6 +38,12 @@ def run_command_line(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001  -- the last resort: nobody shall see a traceback
         _report_fault(options, error)
         return ExitCode.NOT_GOOD
+
+
+def _fill_standard_input() -> None:
+    """A closed standard input says nothing: else the next file that is opened would stand in its place."""
+    if sys.stdin is None:
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115  -- open to the end
 
 
 def _run_command(options: Options) -> ExitCode:
