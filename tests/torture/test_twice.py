@@ -78,7 +78,12 @@ GRUB_FILE = "/etc/default/grub.d/kvmwizard.cfg"
 PARAMETER = "intel_iommu=on"
 UPDATE_GRUB = "#!/bin/sh\nmkdir -p /boot/grub\ncat /etc/default/grub.d/* > /boot/grub/grub.cfg || true\n"
 """In the place of GRUB's own, which makes no menu in a machine without a disk: it copies what it is told."""
-MODPROBE = '#!/bin/sh\ncase "$1" in -r) rmdir "/sys/module/$2" ;; *) mkdir "/sys/module/$1" ;; esac\n'
+MODPROBE = """#!/bin/sh
+case "$1" in
+-r) rm -r "/sys/module/$2" ;;
+*) mkdir -p "/sys/module/$1" && echo live > "/sys/module/$1/initstate" ;;
+esac
+"""
 """In the place of the real one: a machine shares the live kernel, and may load nothing into it."""
 PACKAGE = "libaio1"
 """A small one that is at hand in every machine."""
@@ -124,7 +129,7 @@ ACCESS = (
     ),
     Broken(
         step("modules.load", ModuleLoaded(name="kvm_hv"), RunCommand(argv=("/sbin/modprobe", "kvm_hv"))),
-        ("rmdir /sys/module/kvm_hv",),
+        ("rm -r /sys/module/kvm_hv",),
     ),
     Broken(
         step(
@@ -194,6 +199,16 @@ CHANGED = (
 )
 
 
+KINDS_OF_UNDOING = {
+    "access and boot": {
+        *("file-absent", "remove-file", "group-absent", "remove-empty-group", "user-not-in-group"),
+        *("module-unloaded", "device-acl-without", "revoke-device-acl"),
+    },
+    "software": {"packages-absent", "tree-absent", "remove-tree"},
+}
+"""What the undo plans are made of beside the kinds of the steps themselves."""
+
+
 @pytest.fixture
 def host(program_machine: ThrowawayMachine, tmp_path: Path) -> ThrowawayMachine:
     """A machine with what the steps need, and stand-ins for what its kernel and its disk do not allow."""
@@ -204,6 +219,7 @@ def host(program_machine: ThrowawayMachine, tmp_path: Path) -> ThrowawayMachine:
         machine.path(path).chmod(0o755)
     machine.do(["/bin/sh", "-ec", "mount -t tmpfs -o mode=755 tmpfs /sys/module; mkdir /sys/module/kvm"])
     machine.do(["/bin/mkdir", "-p", "/usr/lib/modules/6.1.0-another", "/boot/grub", "/etc/default/grub.d"])
+    machine.do(["/usr/sbin/update-grub"])
     stage(machine, tmp_path)
     machine.do(["/bin/chown", "-R", "root:root", "/home/alice/build"])
     return machine
@@ -276,6 +292,7 @@ def test_steps_of_root_change_nothing_twice_and_mend_what_was_broken(
 
     undo = runs.ask("undo", first)
     back = Plan.model_validate_json((runs.directory(undo) / "plan.json").read_bytes()).steps
+    assert kinds_of(*back) - kinds_of(*steps) == KINDS_OF_UNDOING[name]
     assert set(statuses(runs.carry_out(undo)).values()) == {"done"}
     assert differences(before, world_of(machine)) == set()
     assert_nothing_is_done_twice(machine, runs, back)
@@ -296,14 +313,6 @@ def test_steps_of_root_change_nothing_twice_and_mend_what_was_broken(
 
 
 STEPS_OF_ROOT = tuple(each.step for each in (*ACCESS, *SOFTWARE))
-KINDS_OF_UNDOING = {
-    *("file-absent", "remove-file", "group-absent", "remove-empty-group", "user-not-in-group"),
-    *("module-unloaded", "packages-absent", "device-acl-without", "revoke-device-acl"),
-    *("tree-absent", "remove-tree"),
-}
-"""What the undo plans of these steps are made of: the test above sees that it is all of it."""
-
-
 # What is built: as the builder, by a real runner with its workers, on sources in miniature.
 
 
@@ -550,7 +559,7 @@ def test_what_no_look_at_the_machine_shows_is_shown_anew_every_time(condition: C
 
 def test_every_kind_of_action_and_condition_is_tried_here() -> None:
     """A new kind fails here: add a step of it above, or name its own test in `TRIED_ELSEWHERE`."""
-    tried = kinds_of(*STEPS_OF_ROOT) | KINDS_OF_UNDOING | KINDS_OF_BUILDING | set(TRIED_ELSEWHERE)
+    tried = kinds_of(*STEPS_OF_ROOT).union(*KINDS_OF_UNDOING.values(), KINDS_OF_BUILDING, TRIED_ELSEWHERE)
     assert EVERY_KIND - tried == set()
     assert tried - EVERY_KIND == set()
     assert [test for test in TRIED_ELSEWHERE.values() if not is_there(test)] == []
