@@ -418,7 +418,7 @@ def forget(name: str, listed: Json) -> None:
     for folder in sorted(listed["folders"], key=lambda each: (each.startswith("/var"), -len(each))):
         if folder == str(Path(LIST).parent):
             remove_file({"path": LIST.format(name)})
-        with contextlib.suppress(OSError):
+        if Path(folder).is_dir() and not any(Path(folder).iterdir()):
             Path(folder).rmdir()
 
 
@@ -709,7 +709,7 @@ class Work:
         """Remove what is on root's list, with the hooks of a kernel's removal; never the kernel that runs."""
         name, listed = action["name"], read_list(action["name"])
         if listed is None:
-            return None
+            return remove_file({"path": LIST.format(name)})
         require(listed["release"] != os.uname().release, "running", str(listed["release"]))
         if listed["package"]:
             return self._change_packages([DPKG, "--purge", name])
