@@ -105,7 +105,7 @@ def restart_steps(
 ) -> tuple[Step, ...]:
     """The restart, after all other steps; the proof under the new kernel; only then is it the default."""
     way = way_to_boot(facts, kernel.release)
-    if isinstance(facts.environment.container, str) or (way == "runs" and not kernel.built):
+    if way == "runs" and not kernel.built:
         return ()
     restart = _restart_step(kernel.release, tuple(others))
     proof = _proof_step(kernel.release, user, qemu, ("kernel.restart", *kernel.installed_by))
@@ -125,7 +125,7 @@ class BootNotes:
 def boot_notes(facts: Facts, kernel: NewKernel) -> BootNotes:
     """Which kernel starts when, and what is to be done after the restart."""
     way = way_to_boot(facts, kernel.release)
-    if way == "runs" or isinstance(facts.environment.container, str):
+    if way == "runs":
         return BootNotes()
     if way == "left":
         return BootNotes((RESTART_NOTE, _left_note(kernel.release)))

@@ -8,6 +8,7 @@ import pytest
 from kvmwizard.checks.results import Outcome
 from kvmwizard.proof.model import Proof, ProofLevel
 from kvmwizard.proof.prove import prove
+from kvmwizard.words import say
 from tests.kvm import why_no_guests
 from tests.proof.contexts import Watched
 
@@ -65,6 +66,10 @@ def test_the_expected_kernel_runs_or_waits_for_a_restart() -> None:
     running = os.uname().release
     runs = prove(None, "no-such-account", Watched().hear, expected_kernel=running).level("kernel")
     waits = prove(None, "no-such-account", Watched().hear, expected_kernel="9.9.9-new").level("kernel")
+    said = say("It did not come up.")
+    failed = prove(
+        None, "no-such-account", Watched().hear, expected_kernel="9.9.9-new", not_started=said
+    ).level("kernel")
     absent = prove(None, "no-such-account", Watched().hear).level("kernel")
     assert runs is not None
     assert runs.outcome is Outcome.PASS
@@ -72,6 +77,8 @@ def test_the_expected_kernel_runs_or_waits_for_a_restart() -> None:
     assert waits.outcome is Outcome.UNKNOWN
     assert waits.found.english == f"Linux {running} is still running; 9.9.9-new runs after a restart."
     assert waits.remedy is not None
+    assert failed is not None
+    assert (failed.outcome, failed.found) == (Outcome.FAIL, said)
     assert absent is None
 
 

@@ -2,6 +2,7 @@ import pytest
 
 from kvmwizard.run.model import (
     Event,
+    RestartNeeded,
     RootNeeded,
     RunBegan,
     RunEnded,
@@ -14,11 +15,11 @@ from kvmwizard.run.model import (
     StepStarted,
     StepStatus,
 )
-from kvmwizard.run.replay import interruptions, replay
+from kvmwizard.run.replay import interruptions, replay, restart_asked_in
 from kvmwizard.words import say
 from tests.run.plans import plan_of, step
 
-BOOT, NEXT_BOOT = "b", "c"
+BOOT = "b"
 BEGAN = RunBegan(time=1, digest="d", boot_id=BOOT)
 RUNNER = RunnerStarted(time=2, pid=1, process_start=1, boot_id=BOOT)
 RETRY = RUNNER.model_copy(update={"retry": True})
@@ -37,6 +38,10 @@ def started(attempt: int = 1, before: str = "first") -> StepStarted:
         ([RUNNER], True, RunStatus.RUNNING),
         ([RUNNER, started()], False, RunStatus.INTERRUPTED),
         ([RUNNER, RootNeeded(time=3)], False, RunStatus.NEEDS_ROOT),
+        ([RUNNER, RestartNeeded(time=3, boot_id=BOOT)], False, RunStatus.NEEDS_RESTART),
+        ([RUNNER, RestartNeeded(time=3, boot_id="a")], False, RunStatus.RESTARTED),
+        ([RUNNER, RestartNeeded(time=3, boot_id="a"), RUNNER], True, RunStatus.RUNNING),
+        ([RUNNER, RestartNeeded(time=3, boot_id="a"), RUNNER], False, RunStatus.INTERRUPTED),
         ([RUNNER, RunStopped(time=3)], False, RunStatus.STOPPED),
         ([RUNNER, DONE, RunEnded(time=5, good=True)], False, RunStatus.DONE),
         ([RUNNER, FAILED, RunEnded(time=5, good=False)], False, RunStatus.FAILED),
@@ -89,3 +94,12 @@ def test_what_needs_a_step_that_somebody_skipped_is_left_out_with_it_and_says_so
     assert {state.steps[each].left_out_by for each in "abc"} == {"alice"}
     assert state.steps["a"].changes == (), "what the attempt left behind is still looked at by an undo"
     assert state.steps["a"].before == ("first",)
+
+
+def test_a_restart_is_asked_for_until_somebody_tries_again() -> None:
+    asked = RestartNeeded(time=3, boot_id="a")
+    assert restart_asked_in([BEGAN, RUNNER]) is None
+    assert restart_asked_in([BEGAN, RUNNER, asked, RUNNER]) == "a"
+    assert restart_asked_in([BEGAN, RUNNER, asked, RETRY]) is None
+    again = asked.model_copy(update={"boot_id": BOOT})
+    assert restart_asked_in([BEGAN, RUNNER, asked, RETRY, again]) == BOOT

@@ -7,10 +7,17 @@ from typing import Any
 
 import pytest
 
-from kvmwizard.plan.build_model import BootsNext, TreeAbsent, TreeInstalled
+from kvmwizard.plan.build_model import (
+    BootsByDefault,
+    BootsNext,
+    GuestsProved,
+    KernelRuns,
+    TreeAbsent,
+    TreeInstalled,
+)
 from kvmwizard.plan.changes import BootChosen, TreeAdded, parse_change
 from kvmwizard.plan.conditions import changes_between, evidence, holds
-from kvmwizard.plan.observed import ObservedBoot, ObservedTree
+from kvmwizard.plan.observed import ObservedBoot, ObservedKernel, ObservedProof, ObservedTree
 from kvmwizard.run import trees
 from kvmwizard.run.root_helper import Refused, menu_entry
 
@@ -153,6 +160,34 @@ def test_what_the_boot_loader_remembered_is_kept_for_undo() -> None:
     (change,) = changes_between(NEXT, before.model_dump_json(), after.model_dump_json())
     assert parse_change(change) == BootChosen(previous_default="0")
     assert changes_between(NEXT, after.model_dump_json(), after.model_dump_json()) == ()
+
+
+def test_the_default_is_judged_by_what_the_boot_loader_remembers() -> None:
+    default = BootsByDefault(release=RELEASE)
+    old = ObservedBoot(running_release=RELEASE, default_release="6.1.0", default_entry="gnulinux-6.1.0-x")
+    new = old.model_copy(update={"default_release": RELEASE, "default_entry": ENTRY})
+    first, hidden = ObservedBoot(running_release=RELEASE), ObservedBoot(running_release="", readable=False)
+    said = [evidence(default, seen.model_dump_json()).english for seen in (new, old, first, hidden)]
+    assert [holds(default, seen.model_dump_json()) for seen in (new, old, first)] == [True, False, False]
+    assert said[0] == f"the boot loader starts Linux {RELEASE} by default"
+    assert said[1:] == [
+        "the boot loader starts Linux 6.1.0 by default",
+        "the boot loader starts the first kernel of its menu",
+        "what the boot loader starts by default cannot be read",
+    ]
+    (change,) = changes_between(default, old.model_dump_json(), new.model_dump_json())
+    assert parse_change(change) == BootChosen(previous_default="gnulinux-6.1.0-x")
+    assert changes_between(default, new.model_dump_json(), new.model_dump_json()) == ()
+
+
+def test_only_the_kernel_that_runs_counts_as_running() -> None:
+    runs = KernelRuns(release=RELEASE)
+    assert holds(runs, ObservedKernel(release=RELEASE).model_dump_json())
+    assert not holds(runs, ObservedKernel(release="6.1.0").model_dump_json())
+    proved = GuestsProved(release=RELEASE, user="alice")
+    assert not holds(proved, ObservedProof().model_dump_json()), "never beforehand"
+    good = ObservedProof(good=True).model_dump_json()
+    assert evidence(proved, good).english == f"guests run under Linux {RELEASE} as alice"
 
 
 MENU = """
