@@ -114,23 +114,30 @@ class TextLines(ScrollView, can_focus=True):
         self._wrap()
 
     def _wrap(self) -> None:
-        labels = min(max((cell_len(label) for label, _text in self._paragraphs), default=0), WIDEST_LABEL)
-        indent = labels + LABEL_GAP if labels else 0
+        indent = self._indent
         label_style = self.get_component_rich_style("text--label", partial=True)
         body_style = self.get_component_rich_style("text--body", partial=True)
         self._lines = [
             line((set_cell_size(label if first == 0 else "", indent), label_style), (text, body_style))
             for label, paragraph in self._paragraphs
-            for first, text in enumerate(wrapped(paragraph, max(self.size.width - indent - 1, 8)))
+            for first, text in enumerate(self._lines_of(paragraph, self.size.width))
         ]
         self.virtual_size = Size(0, len(self._lines))
         self.refresh()
         if self._at_end:
             self.scroll_end(animate=False)
 
-    def get_content_height(self, _container: Size, _viewport: Size, _width: int) -> int:
-        """As high as there are paragraphs, where the stylesheet says `auto`."""
-        return len(self._paragraphs)
+    @property
+    def _indent(self) -> int:
+        labels = min(max((cell_len(label) for label, _text in self._paragraphs), default=0), WIDEST_LABEL)
+        return labels + LABEL_GAP if labels else 0
+
+    def _lines_of(self, paragraph: str, width: int) -> list[str]:
+        return wrapped(paragraph, max(width - self._indent - 1, 8))
+
+    def get_content_height(self, _container: Size, _viewport: Size, width: int) -> int:
+        """As high as the text is, where the stylesheet says `auto`."""
+        return sum(len(self._lines_of(paragraph, width)) for _label, paragraph in self._paragraphs)
 
     def render_line(self, y: int) -> Strip:
         """Textual asks for a line."""

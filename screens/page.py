@@ -112,6 +112,11 @@ class Page(Screen[None]):
         """The one thing that this page asks or says, above its list."""
         return ""
 
+    @property
+    def listed_actions(self) -> tuple[str, ...]:
+        """Actions that are entries of the page's list, with their keys, and so not in the line of keys."""
+        return ()
+
     def first_selected(self) -> str | None:
         """The id of the entry that the cursor starts at."""
         return None

@@ -18,11 +18,12 @@ from kvmwizard.run.restart import restart_of
 from kvmwizard.run.store import RunStore
 from kvmwizard.words import Words, _, say, say_many
 from screens.dialogs import Question
+from screens.failure import FIRST_CHOICE, KEYS, headline
 from screens.log_screen import LogScreen
+from screens.recovering import RECOVERING_BINDINGS, RecoveringPage
 from screens.run_control import begin, go_on_quietly, stop
 from screens.run_watch import RunSight, RunWatch, log_end, step_entries, steps_ended, steps_gone_without
 from screens.state import WizardState
-from screens.undoing import UndoingPage
 from screens.unverified import Unproven, naming_dialog, unproven_in, with_agreement
 from screens.widgets.entries import Entry
 from screens.widgets.entry_list import EntryList
@@ -41,11 +42,11 @@ RESTING = (
 """How a run stands that goes no further by itself."""
 
 
+CHANGING_ACTIONS = frozenset({"stop", "retry", "undo", "back", "use_unverified", "skip", "open_shell"})
+"""Not for who only looks on."""
 RESTING_WORDS: dict[RunStatus, Words] = {
     RunStatus.DONE: say("Every step is done. Now the proof that guests run: press Enter."),
-    RunStatus.FAILED: say(
-        "A step failed; its line says why. Try it again, undo everything, or go back and choose differently."
-    ),
+    RunStatus.FAILED: say("A step failed; its line says why. Press a to see what can be done about it."),
     RunStatus.STOPPED: say("The run is stopped. Press Enter to go on where it stopped."),
     RunStatus.INTERRUPTED: say(
         "The run was interrupted, as by a restart of this machine. Press Enter to go on; steps that are "
@@ -63,7 +64,7 @@ RESTING_WORDS: dict[RunStatus, Words] = {
 """What each status means that needs somebody."""
 
 
-class RunPage(UndoingPage):
+class RunPage(RecoveringPage):
     """Watches the session's run, and passes on what the person wants of it."""
 
     PAGE = "run"
@@ -77,8 +78,15 @@ class RunPage(UndoingPage):
         Binding("l", "show_log", _("Log"), tooltip=_("Read what the selected step printed")),
         Binding("x", "stop", _("Stop"), tooltip=_("Stop the run; it can go on later")),
         Binding("t", "retry", _("Try again"), tooltip=_("Do the failed steps once more")),
+        Binding(
+            "a",
+            "turn_over",
+            _("Answer"),
+            tooltip=_("From the steps to what can be done about the failure, and back"),
+        ),
         Binding("u", "undo", _("Undo"), tooltip=_("Take back what the run has changed")),
         Binding("d", "leave", _("Leave it running"), tooltip=_("Quit; the run goes on by itself")),
+        *RECOVERING_BINDINGS,
     ]
 
     class Seen(Message):
@@ -98,6 +106,8 @@ class RunPage(UndoingPage):
         self._stopping = False
         """Agreed to, and not there yet: a package manager is not cut off in the middle."""
         self._shown_step: str | None = None
+        self._shows_steps = False
+        """Of a failed run, whose choices would be shown else."""
         self._watching: RunWatch | None = None
 
     def body(self) -> Iterable[Widget]:
@@ -139,35 +149,93 @@ class RunPage(UndoingPage):
         if stands_anew:
             self._problem = None
             self._stopping = False
+            self._shows_steps = False
             self.state.parting, self.state.guest_command = parting(event.sight.state), ""
-        self._follow()
+        self._follow(anew=stands_anew)
         goes_on = event.sight.state.status in (RunStatus.INTERRUPTED, RunStatus.RESTARTED)
         if stands_anew and goes_on and not self._tried_quietly:
             self._tried_quietly = True
             if not self.state.watching_only:
                 await go_on_quietly(self._store, event.sight.state.run_id)
 
-    def _follow(self) -> None:
+    def _follow(self, *, anew: bool) -> None:
         """Show what was seen; the cursor goes with the step that matters."""
         sight = self._sight
         if sight is None:
             return
         moved_on = sight.log_step != self._shown_step
         self._shown_step = sight.log_step
-        self.state_changed(sight.log_step if moved_on else None)
+        self.state_changed(self._first_in_sight if moved_on or anew else None)
         self.query_one(Tail).show_lines(sight.log_lines)
 
     def explain(self, entry: Entry) -> None:
         """Of several steps under way, the log is that of the selected one."""
-        if self._watching is not None:
+        if self._watching is not None and not self.asks:
             self._watching.preferred = entry.id
         super().explain(entry)
 
     def entries(self) -> tuple[Entry, ...]:
-        """The steps."""
-        return (
-            () if self._sight is None else step_entries(self._sight, self.query_one(Tail).signs, time.time())
+        """The steps; of a failed run, what can be done about it."""
+        if self._sight is None:
+            return ()
+        failure = self.failure
+        if failure is None or not self.asks:
+            return step_entries(self._sight, self.query_one(Tail).signs, time.time())
+        unproven = self._unproven
+        return self.choices(
+            failure, undo=self._can_undo(), unverified=None if unproven is None else unproven.name
         )
+
+    def state_changed(self, select: str | None = None) -> None:
+        """Show how things stand; what is asked about a failure stands apart from its choices."""
+        self.set_class(self.asks, "-asking")
+        super().state_changed(select)
+
+    @property
+    def asks(self) -> bool:
+        """Whether the page asks what to do about a failure, rather than showing the steps."""
+        return self.failure is not None and not self._shows_steps and not self.state.watching_only
+
+    @property
+    def listed_actions(self) -> tuple[str, ...]:
+        """What can be done about a failure stands in the list, or on the other side of the page."""
+        if self.failure is None or self.state.watching_only:
+            return ()
+        return tuple(action for action in KEYS if self.asks or action != "turn_over")
+
+    @property
+    def _first_in_sight(self) -> str | None:
+        """The line that the cursor goes to when what is shown is new."""
+        if self.asks:
+            return FIRST_CHOICE
+        return self._sight.log_step if self._sight is not None else None
+
+    def run_in_sight(self) -> RunState | None:
+        """The session's run, as last seen."""
+        return self._sight.state if self._sight is not None else None
+
+    def press(self, entry: Entry) -> None:
+        """Space chooses, of what can be done; of a step it shows all of its explanation."""
+        if self.asks:
+            self._choose(entry)
+        else:
+            super().press(entry)
+
+    def press_label(self) -> str:
+        """What Space does."""
+        return _("Choose") if self.asks else super().press_label()
+
+    def _choose(self, entry: Entry) -> None:
+        if self.check_action(entry.id, ()):
+            getattr(self, f"action_{entry.id}")()
+        else:
+            self.explain_all(entry)
+
+    def action_turn_over(self) -> None:
+        """Show the steps of a failed run, or again what can be done about it."""
+        self._shows_steps = not self._shows_steps
+        self.refresh_bindings()
+        self.state_changed(self._first_in_sight)
 
     def question(self) -> str:
         """How the run stands, in one sentence, and what can be done."""
@@ -177,12 +245,9 @@ class RunPage(UndoingPage):
             return _("Looking at the run …")
         if self._stopping and self._status is RunStatus.RUNNING:
             return _("Stopping. What must not be cut off in the middle, such as dpkg, is brought to its end.")
-        if self._status is RunStatus.FAILED and self._unproven is not None:
-            return _(
-                "Nothing vouches for {name}; its line says why. Go back and choose another mirror or "
-                "version, or press v to use it all the same.",
-                name=self._unproven.name,
-            )
+        failure = self.failure
+        if failure is not None and self.asks:
+            return str(headline(failure))
         return str(standing(self._sight))
 
     @property
@@ -208,7 +273,7 @@ class RunPage(UndoingPage):
             return ""
         labels = {
             RunStatus.DONE: _("Quit") if self._undoes else _("Prove it"),
-            RunStatus.FAILED: _("Try again"),
+            RunStatus.FAILED: _("Choose") if self.asks else _("Try again"),
             RunStatus.STOPPED: _("Go on"),
             RunStatus.INTERRUPTED: _("Go on"),
             RunStatus.NEEDS_ROOT: _("Go on as root"),
@@ -220,14 +285,16 @@ class RunPage(UndoingPage):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Which keys count depends on how the run stands."""
         status = self._status
-        if action in ("stop", "retry", "undo", "back", "use_unverified") and (
-            self.state.watching_only or self._busy
-        ):
+        if action in CHANGING_ACTIONS and (self.state.watching_only or self._busy):
             return False
         allowed = {
             "stop": status is RunStatus.RUNNING,
             "leave": status is RunStatus.RUNNING,
             "retry": status is RunStatus.FAILED,
+            "turn_over": self.failure is not None,
+            "skip": self.can_answer("skip"),
+            "open_shell": self.can_answer("open_shell"),
+            "save_report": self.can_answer("save_report"),
             "undo": self._can_undo(),
             "use_unverified": status is RunStatus.FAILED and self._unproven is not None,
             "back": status in (*RESTING, RunStatus.DONE) or self._problem is not None,
@@ -239,7 +306,10 @@ class RunPage(UndoingPage):
         """Go on with what the status asks for."""
         if self._busy or self._status is None or self.state.watching_only:
             return
-        if self._status is RunStatus.DONE and self._undoes:
+        selected = self.query_one(EntryList).selected
+        if self.asks and selected is not None:
+            self._choose(selected)
+        elif self._status is RunStatus.DONE and self._undoes:
             await self.app.action_quit()
         elif self._status in (RunStatus.DONE, RunStatus.NEEDS_RESTART):
             await super().action_next()
@@ -250,16 +320,20 @@ class RunPage(UndoingPage):
         """Do the failed steps once more."""
         self._go_on(retry=True)
 
-    def _go_on(self, *, retry: bool) -> None:
+    def go_on_without(self, step_id: str) -> None:
+        """Have the run go on without the step."""
+        self._go_on(left_out=step_id)
+
+    def _go_on(self, *, retry: bool = False, left_out: str | None = None) -> None:
         run_id = self.state.session.run_id
         if run_id is not None and not self._busy:
             # An action runs in the application's own task, which must stay free while sudo asks.
-            self.run_worker(self._begin(run_id, retry=retry), group="begin")
+            self.run_worker(self._begin(run_id, retry=retry, left_out=left_out), group="begin")
 
-    async def _begin(self, run_id: str, *, retry: bool) -> None:
+    async def _begin(self, run_id: str, *, retry: bool, left_out: str | None) -> None:
         self._busy = True
         try:
-            refusal = await begin(self.app, self._store, run_id, retry=retry)
+            refusal = await begin(self.app, self._store, run_id, retry=retry, left_out=left_out)
         finally:
             self._busy = False
         self._problem = refusal

@@ -14,14 +14,16 @@ from kvmwizard.run.undo import last_changing_run, undo_plan
 from kvmwizard.words import Words, _, say
 
 
-async def begin(app: App[int], store: RunStore, run_id: str, *, retry: bool = False) -> Words | None:
+async def begin(
+    app: App[int], store: RunStore, run_id: str, *, retry: bool = False, left_out: str | None = None
+) -> Words | None:
     """Get root where the run needs it, then start its runner; the refusal where either cannot be."""
     try:
-        if await asyncio.to_thread(root_helper_needed, store, run_id):
+        if await asyncio.to_thread(root_helper_needed, store, run_id, left_out):
             refused = _become_root(app, store, run_id)
             if refused is not None:
                 return refused
-        await asyncio.to_thread(start_runner, store, run_id, retry)
+        await asyncio.to_thread(start_runner, store, run_id, retry, left_out)
     except RunRefused as refusal:
         return refusal.words
     return None

@@ -148,7 +148,8 @@ class KeyLine(PaintedLines):
     def paint(self, width: int, height: int) -> list[Strip]:  # noqa: ARG002  -- always one line
         """Page keys at the left, the common ones at the right; as many as fit."""
         shown = shown_bindings(self.screen)
-        left = [active for active in shown if active.binding.action not in CLOSING_ACTIONS]
+        elsewhere = (*CLOSING_ACTIONS, *getattr(self.screen, "listed_actions", ()))
+        left = [active for active in shown if active.binding.action not in elsewhere]
         right = [active for action in CLOSING_ACTIONS for active in shown if active.binding.action == action]
         gap = WIDE_GAP if _width([*left, *right], self.signs, WIDE_GAP) <= width else NARROW_GAP
         while left and _width([*left, *right], self.signs, gap) > width:
