@@ -14,6 +14,7 @@ from kvmwizard.words import Words, say
 PRIVATE_MODE = 0o700
 WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 UNFINISHED_SUFFIX = ".unfinished"
+OTHER_PLACES = (Path("/var/tmp"), Path("/tmp"))  # noqa: S108  -- sticky, and what lies there is checked before use
 
 
 class DirectoryRefused(Refusal):
@@ -32,6 +33,10 @@ class FileRead:
     status: os.stat_result
     whole: bool
     """False where it holds more than was to be read."""
+
+
+class DirectoryNotWritable(DirectoryRefused):
+    """A directory of this user's that nothing can be written to; another one would do."""
 
 
 def state_directory(chosen: Path | None = None) -> Path:
@@ -58,7 +63,7 @@ def private_directory(path: Path) -> Path:
     """The directory, made with mode 0700 where it is missing, and safe to keep state in.
 
     An existing directory's mode is left as it is. Raises DirectoryRefused as
-    `trusted_directory` does, and for one that cannot be made or written to.
+    `trusted_directory` does, and DirectoryNotWritable for one that cannot be made or written to.
     """
     try:
         # Before root makes anything: a directory, too, is something to be led astray with.
@@ -67,10 +72,10 @@ def private_directory(path: Path) -> Path:
             raise DirectoryRefused(refusal)
         _make_directory(path)
     except OSError as error:
-        raise DirectoryRefused(_cannot_use(path, error)) from error
+        raise DirectoryNotWritable(_cannot_use(path, error)) from error
     trusted_directory(path)
     if not os.access(path, os.W_OK | os.X_OK, effective_ids=True):
-        raise DirectoryRefused(
+        raise DirectoryNotWritable(
             say(
                 "{path} is not writable. Allow writing there, or name another directory with "
                 "--state-dir DIRECTORY.",
@@ -78,6 +83,23 @@ def private_directory(path: Path) -> Path:
             )
         )
     return path
+
+
+def another_place() -> Path | None:
+    """Where answers can be kept by who has no home to write to; not made yet. None where nowhere.
+
+    /var/tmp outlasts a restart (file-hierarchy(7)), which a run may need.
+    """
+    for parent in OTHER_PLACES:
+        place = parent / f"kvmwizard-{os.geteuid()}"
+        try:
+            if os.path.lexists(place):
+                return private_directory(place)
+        except DirectoryRefused:
+            continue
+        if os.access(parent, os.W_OK | os.X_OK, effective_ids=True):
+            return place
+    return None
 
 
 def trusted_directory(path: Path) -> Path:

@@ -1,6 +1,7 @@
 """The wizard as a Textual application: it owns the session, reads the machine, and turns the pages."""
 
 import asyncio
+import errno
 import os
 import signal
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ from textual.screen import Screen
 
 from kvmwizard.commands.exit_code import ExitCode
 from kvmwizard.commands.output import complain
+from kvmwizard.paths import DirectoryNotWritable, another_place
 from kvmwizard.resources import asset_path
 from kvmwizard.words import Words, _, say
 from screens.keyboard import KeyboardDriver
@@ -27,7 +29,10 @@ from screens.wizard import PageEntry, page_beside, page_named, page_to_resume
 
 if TYPE_CHECKING:  # pydantic and the engine are read in after the first frame
     from kvmwizard.host.host import Host
-    from kvmwizard.session import Session
+    from kvmwizard.session import Session, SessionRefused
+
+
+NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 class WizardApp(App[int]):
@@ -66,17 +71,20 @@ class WizardApp(App[int]):
             self.offers = offers
 
     class SessionOpened(Message):
-        """The session was taken and loaded, or must not be used: `refusal`."""
+        """The session was taken and loaded, or must not be used: `refusal`, and where one could be kept."""
 
-        def __init__(self, refusal: Words | None) -> None:
+        def __init__(self, refusal: Words | None, place: Path | None = None) -> None:
             super().__init__()
             self.refusal = refusal
+            self.place = place
 
-    def __init__(self, state: WizardState) -> None:
+    def __init__(self, state: WizardState, *, may_move: bool = False) -> None:
+        """`may_move`: nobody chose the state directory, so another one can be offered in its place."""
         # The terminal's own sixteen colours: readable on every background, and short to send.
         super().__init__(driver_class=KeyboardDriver, ansi_color=True)
         self.set_reactive(App.theme, "ansi-dark")
         self.state = state
+        self._may_move = may_move
         self.signs = terminal_signs(os.environ, terminal_codeset())
         self.fault: Words | None = None
         """A mistake of ours that ended the wizard: where its details are."""
@@ -106,24 +114,56 @@ class WizardApp(App[int]):
     def _open_session(self, loop: asyncio.AbstractEventLoop) -> None:
         from kvmwizard.session import SessionRefused  # noqa: PLC0415  -- imported in this thread, after the first frame
 
-        refusal = None
         try:
             self.state.open()
         except SessionRefused as refused:
-            refusal = refused.words
-        self.post_message(self.SessionOpened(refusal))
+            place = place_instead(refused) if self._may_move else None
+            self.post_message(self.SessionOpened(refused.words, place))
+        else:
+            self.post_message(self.SessionOpened(None))
         # Not by the message: a key pressed meanwhile is being handled, and waits for this before messages do.
         loop.call_soon_threadsafe(self._session_is_ready.set)
 
     @on(SessionOpened)
     def _session_was_opened(self, event: SessionOpened) -> None:
         if event.refusal is not None:
-            self.refusal = event.refusal
-            self.exit(ExitCode.WRONG_USE)
+            self._offer_another_place(event.refusal, event.place)
             return
         if self.state.watching_only:
             self.switch_screen(self._onlooker())
         self.read_machine()
+
+    def _offer_another_place(self, refusal: Words, place: Path | None) -> None:
+        """Say why nothing can be kept where it should be, and offer to keep it where it can be."""
+        if place is None:
+            self._end_with(refusal)
+            return
+        from screens.dialogs import Question  # noqa: PLC0415  -- hardly ever needed
+
+        question = Question(
+            _("{reason} Keep your answers in {place} instead?", reason=refusal, place=str(place)),
+            no=_("No, quit"),
+            yes=_("Yes, keep them there"),
+        )
+        self.push_screen(question, partial(self._was_offered, refusal, place))
+
+    def _was_offered(self, refusal: Words, place: Path, agreed: bool | None) -> None:
+        from kvmwizard.session import SessionRefused  # noqa: PLC0415  -- pydantic would hold the first frame up
+
+        if not agreed:
+            self._end_with(refusal)
+            return
+        try:
+            self.state.move_to(place)
+        except SessionRefused as refused:
+            self._end_with(refused.words)
+            return
+        self.switch_screen(self._onlooker() if self.state.watching_only else self._first_page())
+        self.read_machine()
+
+    def _end_with(self, refusal: Words) -> None:
+        self.refusal = refusal
+        self.exit(ExitCode.WRONG_USE)
 
     def _onlooker(self) -> Screen[None]:
         from screens.onlooker import OnlookerScreen  # noqa: PLC0415  -- only for a second wizard
@@ -167,8 +207,7 @@ class WizardApp(App[int]):
         try:
             self.state.open()
         except SessionRefused as refused:
-            self.refusal = refused.words
-            self.exit(ExitCode.WRONG_USE)
+            self._end_with(refused.words)
             return
         if not self.state.watching_only:
             self.switch_screen(self._first_page())
@@ -319,6 +358,15 @@ class WizardApp(App[int]):
         self._close_messages_no_wait()
 
 
+def place_instead(refused: "SessionRefused") -> Path | None:
+    """Where answers can be kept that nothing can be written for where they belong; None where nowhere."""
+    reason = refused.__cause__
+    written = isinstance(reason, DirectoryNotWritable) or (
+        isinstance(reason, OSError) and reason.errno in NOT_WRITABLE
+    )
+    return another_place() if written else None
+
+
 def farewell(app: WizardApp) -> Words | None:
     """The one sentence left on the terminal after the wizard; None where nothing needs saying."""
     if app.fault is not None:
@@ -335,26 +383,37 @@ def farewell(app: WizardApp) -> Words | None:
     return say("Your answers are saved; kvmwizard opens again where you were.")
 
 
-def open_wizard(*, state_directory: Path, host: "Host | None" = None) -> int:
+def open_wizard(*, state_directory: Path, host: "Host | None" = None, may_move: bool = False) -> int:
     """Run the wizard on this terminal, and return the exit code.
 
-    `host` is the machine to read; by default the live one. The caller has made
-    sure that standard input and output are a terminal.
+    `host` is the machine to read; by default the live one. Where nothing can be
+    written to the state directory and it `may_move`, another one is offered. The
+    caller has made sure that standard input and output are a terminal.
     """
     state = WizardState(state_directory, host)
-    app = WizardApp(state)
+    app = WizardApp(state, may_move=may_move)
     if not state.is_new:
         from kvmwizard.session import SessionRefused  # noqa: PLC0415  -- a new session is shown before pydantic is read in
 
         try:
             state.open()
         except SessionRefused as refused:
-            complain(refused.words)
-            return ExitCode.WRONG_USE
+            # Where another place is offered, the wizard opens to do so.
+            if not may_move or place_instead(refused) is None:
+                complain(refused.words)
+                return ExitCode.WRONG_USE
     result = app.run()
     words = farewell(app)
     if words is not None:
         complain(words)
+    if state.moved:
+        complain(
+            say(
+                "All of it is kept in {place}. Agree to that place again when you open kvmwizard; other "
+                "commands find it by --state-dir {place}",
+                place=str(state.state_directory),
+            )
+        )
     if app.state.guest_command:
         complain(say("Start a guest from a disk of yours with:"))
         complain(app.state.guest_command)

@@ -80,6 +80,8 @@ class WizardState:
         """The session was loaded; before, only what needs no session can be shown."""
         self.watching_only = False
         """Another wizard holds the session: look on, change nothing."""
+        self.moved = False
+        """It keeps everything where other commands do not look by themselves."""
         self.store: SessionStore
         self.session: Session
 
@@ -99,6 +101,24 @@ class WizardState:
         loaded = self.store.load()
         self.session, self.notice = loaded.session, loaded.notice
         self.opened = True
+
+    def move_to(self, place: Path) -> None:
+        """Keep everything in another directory from now on, with the answers that can still be read.
+
+        A run stays where it is: nothing can be journaled there. Raises SessionRefused.
+        """
+        from kvmwizard.session import Session, SessionRefused, SessionStore  # noqa: PLC0415  -- as in `open`
+
+        try:
+            left = SessionStore(self.state_directory).load().session
+        except SessionRefused:
+            left = Session()
+        self.state_directory, self.moved = place, True
+        self.open()
+        if not self.watching_only and self.session == Session() != left:
+            page = "review" if left.page in ("run", "proof") else left.page
+            self.session = left.model_copy(update={"page": page, "run_id": None})
+            self.store.save(self.session)
 
     @property
     def answers(self) -> "Answers":

@@ -17,7 +17,7 @@ def run(options: Options) -> int:
     if sys.stdin.isatty() and understands_escapes(sys.stdout):
         from screens.app import open_wizard  # noqa: PLC0415  -- Textual is imported for the wizard alone
 
-        return open_wizard(state_directory=asked_state_directory(options))
+        return open_wizard(state_directory=asked_state_directory(options), may_move=options.state_dir is None)
     from kvmwizard.commands.plain_report import report_plainly  # noqa: PLC0415  -- not before the first frame
     from kvmwizard.commands.saved import State  # noqa: PLC0415  -- as above
 

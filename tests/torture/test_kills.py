@@ -123,7 +123,7 @@ def type_something(terminal: LocalTerminal, page: PageName, chance: random.Rando
     line, text = TYPED[page]
     go_to(terminal, line)
     terminal.press("Space")
-    terminal.wait_until(lambda screen: page_shown(screen) is None, "the line to type in")
+    terminal.wait_for("Enter Take this Esc Back")
     terminal.press("Emptied")
     # What is typed in the same breath comes before it: a letter is the line's, Ctrl+U goes by the screen.
     terminal.pass_by(BREATH_SECONDS)
@@ -150,10 +150,11 @@ def killed_somewhere(store: SessionStore, chance: random.Random, *, opening: boo
 
 
 def settled_page(terminal: LocalTerminal, store: SessionStore) -> PageName:
-    """The page that is shown and saved, once both are the same and it has read the machine."""
+    """The page that is shown and saved, once both are the same, no dialog is open and it has read the machine."""
 
     def agrees(screen: str) -> bool:
-        return page_shown(screen) == title_of(store.load().session.page) and is_settled(screen)
+        at_page = page_shown(screen) == title_of(store.load().session.page)
+        return at_page and is_settled(screen) and "┌──" not in screen
 
     terminal.wait_until(agrees, "the page that is saved")
     terminal.pass_by(0.1)
