@@ -19,6 +19,8 @@ LOOK_SECONDS = 0.25
 """Between two looks at a growing log: as fast as an eye needs, at little cost."""
 
 UNDER_WAY = frozenset({StepStatus.WAITING, StepStatus.RUNNING})
+TOLD_BY_WORDS = frozenset({StepStatus.LEFT_OUT, StepStatus.FAILED})
+"""Where nothing was printed, as of a restart that brought another kernel."""
 
 
 def run(options: Options) -> ExitCode:
@@ -95,7 +97,7 @@ class _Log:
 
 def _print_whole(log: _Log, step: StepState) -> None:
     log.print_more(over=True)
-    if not log.printed and step.status is StepStatus.LEFT_OUT and step.words is not None:
+    if not log.printed and step.status in TOLD_BY_WORDS and step.words is not None:
         complain(step.words)
     elif not log.printed:
         complain(say("The step {step} has printed nothing.", step=log.step))
