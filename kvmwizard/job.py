@@ -6,6 +6,7 @@ print is the step's log. Light, since the process that downloads must stay small
 """
 
 import argparse
+import contextlib
 import errno
 import json
 import os
@@ -40,7 +41,10 @@ Action = dict[str, Any]
 
 
 class Progress:
-    """Tells whoever watches how far the work has come: JSON lines, appended."""
+    """Tells whoever watches how far the work has come: JSON lines, appended.
+
+    Each has the seconds since the machine's start: who sets the clock must not change the time left.
+    """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -61,12 +65,12 @@ class Progress:
         now = time.monotonic()
         if now - self._told >= TELL_SECONDS or (done is not None and done == total):
             self._told = now
-            line = {"time": time.time(), "words": asdict(words), "done": done, "total": total, "unit": unit}
+            line = {"time": now, "words": asdict(words), "done": done, "total": total, "unit": unit}
             self._write(line)
 
     def refuse(self, words: Words) -> None:
         """Say why the work cannot be done; the last thing that is told."""
-        self._write({"time": time.time(), "refused": asdict(words)})
+        self._write({"time": time.monotonic(), "refused": asdict(words)})
 
     def _write(self, line: dict[str, Any]) -> None:
         with self._guard:
@@ -136,8 +140,11 @@ def run_job(argv: Sequence[str], work: dict[str, Work], prepare: Callable[[], No
         words = _why(error)
     else:
         return 0
-    note(words.english)
-    progress.refuse(words)
+    # On a full disk neither may be heard; the runner then sees for itself that it is full.
+    with contextlib.suppress(OSError):
+        note(words.english)
+    with contextlib.suppress(OSError):
+        progress.refuse(words)
     return REFUSED
 
 

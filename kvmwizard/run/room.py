@@ -16,6 +16,8 @@ COPIES_OF_A_PACKAGE = 2
 SPARE_BYTES = 4 * 1024 * 1024
 """On every file system that something goes to: the boot menu, dpkg's database, the journal."""
 MEGABYTE = 1024 * 1024
+FULL_BYTES = 64 * 1024
+"""Less is no room for what a program says, which may be written in pieces of that size."""
 
 
 def why_no_room(action: InstallTree) -> Words | None:
@@ -43,6 +45,17 @@ def why_no_room(action: InstallTree) -> Words | None:
                 free=free // MEGABYTE,
             )
     return None
+
+
+def why_no_log(log: Path) -> Words | None:
+    """That a step's log has no room, so that its command failed without a word; else None. Raises OSError."""
+    if _free(log.parent) >= FULL_BYTES:
+        return None
+    return say(
+        "The disk is full: {log} could not take what the command said, so it failed. Make room (df -h shows "
+        "where it is missing), then retry.",
+        log=str(log),
+    )
 
 
 def _wanted(action: InstallTree) -> Iterator[tuple[Path, int]]:

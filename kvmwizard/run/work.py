@@ -14,7 +14,7 @@ from kvmwizard.run.commands import Command, CommandFiles, note, wait_for_leftove
 from kvmwizard.run.failures import ATTEMPT_MARK
 from kvmwizard.run.payloads import payload_of
 from kvmwizard.run.refused import RunRefused
-from kvmwizard.run.room import why_no_room
+from kvmwizard.run.room import why_no_log, why_no_room
 from kvmwizard.run.root_client import Handed, HelperGone, HelperRefused, Outcome, RootClient
 from kvmwizard.run.workers import refusal, worker_argv, worker_environment
 
@@ -121,7 +121,7 @@ class StepWork:
                 self._command = Command(argv, environment, self._files)
             returncode = self._command.wait()
             if returncode != 0:
-                words = refusal(self._progress)
+                words = refusal(self._progress) or why_no_log(self._files.log)
                 break
         return Outcome(returncode, "stopped" if self._stop.is_set() else None, "", None, words)
 

@@ -69,3 +69,11 @@ def test_what_is_no_payload_is_an_error(action: InstallTree, head: bytes) -> Non
     Path(action.payload).write_bytes(head)
     with pytest.raises((ValueError, TypeError)):
         room.why_no_room(action)
+
+
+def test_a_log_without_room_is_why_a_command_failed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert room.why_no_log(tmp_path / "step.log") is None
+    monkeypatch.setattr(room, "_free", lambda _: 4096)
+    words = room.why_no_log(tmp_path / "step.log")
+    assert words is not None
+    assert "Make room" in words.english
