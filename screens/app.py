@@ -198,7 +198,19 @@ class WizardApp(App[int]):
         elif choice == "look":
             self.switch_screen(self._page(page_named("run")))
         else:
+            if choice == "take":
+                await self._end_the_other()
             self._try_for_the_session()
+
+    async def _end_the_other(self) -> None:
+        from kvmwizard.run.taking_over import end_holder  # noqa: PLC0415  -- only for a second wizard
+        from kvmwizard.session import SessionRefused  # noqa: PLC0415  -- as above
+
+        try:
+            await asyncio.to_thread(end_holder, self.state.store)
+        except SessionRefused:
+            # Trying for the session says why.
+            return
 
     def _try_for_the_session(self) -> None:
         from kvmwizard.session import SessionRefused  # noqa: PLC0415  -- pydantic would hold the first frame up

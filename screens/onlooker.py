@@ -1,4 +1,4 @@
-"""What a second wizard of the same session offers: look on, try again, or quit."""
+"""What a second wizard of the same session offers: look on, try again, take over, or quit."""
 
 import time
 from typing import ClassVar
@@ -23,7 +23,7 @@ class OnlookerScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "choose", _("Choose"))]
 
     class Chosen(Message):
-        """What the person wants: `look`, `again` or `quit`."""
+        """What the person wants: `look`, `again`, `take` or `quit`."""
 
         def __init__(self, choice: str) -> None:
             super().__init__()
@@ -47,7 +47,11 @@ class OnlookerScreen(Screen[None]):
 
     def _show_answers(self) -> None:
         looking = (Entry("look", Sign.NONE, _("Look on at its run")),) if self._state.session.run_id else ()
-        rest = (Entry("again", Sign.NONE, _("Try again")), Entry("quit", Sign.NONE, _("Quit")))
+        rest = (
+            Entry("again", Sign.NONE, _("Try again")),
+            Entry("take", Sign.NONE, _("End the other one, and go on here")),
+            Entry("quit", Sign.NONE, _("Quit")),
+        )
         self.query_one(EntryList).show_entries((*looking, *rest))
 
     def still_held(self) -> None:
