@@ -8,6 +8,7 @@ from tests.machine.layers import PROGRAM_FOLDER
 from tests.machine.machine import ThrowawayMachine
 
 STRIKE, OPERATIONS = "/root/strike", "/root/operations"
+# Not where the runner reads the helper's names: there it is no program.
 LAST_LINES = '\nif __name__ == "__main__":\n'
 STRIKING = f"""
 
@@ -43,8 +44,6 @@ def strike_everything():
     failed = lambda given: subprocess.CalledProcessError(1, given[1])
     Work.run = strike.wrap("run", Work.run, every, failed)
 
-
-strike_everything()
 """
 """Every change of a file and every command is counted; the one of the number in the file fails: before it is
 done, or after."""
@@ -56,7 +55,9 @@ def put_into_helper(machine: ThrowawayMachine) -> None:
     (helper,) = map(machine.path, found)
     text = helper.read_text(encoding="utf-8")
     assert text.count(LAST_LINES) == 1
-    helper.write_text(text.replace(LAST_LINES, STRIKING + LAST_LINES), encoding="utf-8")
+    helper.write_text(
+        text.replace(LAST_LINES, f"{STRIKING}{LAST_LINES}    strike_everything()\n"), encoding="utf-8"
+    )
 
 
 def strike(machine: ThrowawayMachine, number: int, when: str) -> None:
