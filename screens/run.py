@@ -59,7 +59,9 @@ RESTING_WORDS: dict[RunStatus, Words] = {
         "All that comes before the restart is done. Restart this machine when it suits you, then open "
         "kvmwizard again. Enter proves what runs now."
     ),
-    RunStatus.RESTARTED: say("This machine was restarted. Press Enter to see what came of it, and to go on."),
+    RunStatus.RESTARTED: say(
+        "This machine was restarted. What came of it is being looked at; should nothing happen, press Enter."
+    ),
 }
 """What each status means that needs somebody."""
 

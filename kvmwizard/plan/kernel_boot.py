@@ -152,8 +152,8 @@ def _left_note(release: str) -> Words:
 def _once_note(release: str, running: str) -> Words:
     return say(
         "The next restart starts Linux {release} once; the one after that starts {running} again, so a "
-        "kernel that fails does no harm. When it runs, open kvmwizard again, or run kvmwizard verify: once "
-        "guests have run with it, it is made the default.",
+        "kernel that fails does no harm: should the machine hang, reset it. When the new one runs, open "
+        "kvmwizard again, or run kvmwizard verify: once guests have run with it, it is made the default.",
         release=release,
         running=running,
     )

@@ -79,7 +79,8 @@ def _kernel_level(expected: str, not_started: Words | None) -> ProofLevel:
     if running == expected:
         return _kernel_outcome(Outcome.PASS, say("Linux {running} is running.", running=running))
     if not_started is not None:
-        return _kernel_outcome(Outcome.FAIL, not_started)
+        remedy = say("To go on, or to try it once more: kvmwizard apply. To take all back: kvmwizard undo")
+        return _kernel_outcome(Outcome.FAIL, not_started, remedy)
     return _kernel_outcome(
         Outcome.UNKNOWN,
         say(
