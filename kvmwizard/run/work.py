@@ -3,7 +3,7 @@
 import datetime as dt
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kvmwizard.host.guest_process import GUEST_PROGRAM
@@ -99,7 +99,9 @@ class StepWork:
                 if isinstance(action, InstallTree) and (words := why_no_room(action)) is not None:
                     return Outcome(None, "room", "", None, words)
             with self._connect() as client:
-                return client.do(self.step.id, self._attempt.number, files, handed)
+                outcome = client.do(self.step.id, self._attempt.number, files, handed)
+            # What the package manager runs fails, too, where it cannot say a word.
+            return outcome if outcome.good else replace(outcome, words=why_no_log(self._files.log))
         except (ValueError, TypeError) as error:
             return Outcome(None, "payload", str(error), None)
         except HelperRefused as refused:

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from tests.conftest import Counts, Tries
+from tests.end_to_end.wizard import kvmwizard, open_wizard, wait_for_page, walk_to
 from tests.fetch.conftest import make_small_tree
 from tests.fetch.downloads import Downloads
 from tests.fetch.workers import BUILDER, IDENTITY, Bench, bench
+from tests.machine.machine import ThrowawayMachine
 from tests.mirror.mirror import Mirror
 
 pytestmark = [
@@ -105,3 +107,62 @@ def _sources(builder: Bench, downloads: Downloads) -> dict[str, Any]:
         "download": there.action(),
         "unpack": {**unpack, "stamp": str(there.folder / "source.stamp")},
     }
+
+
+SMALL = "/small"
+FILL = f"dd if=/dev/zero of={SMALL}/filler bs=4096 2> /dev/null; true"
+RUN_SECONDS = 240.0
+
+
+@pytest.fixture
+def small_machine(program_machine: ThrowawayMachine) -> ThrowawayMachine:
+    """A machine with a disk of 1 MB."""
+    mount = f"mkdir {SMALL} && mount -t tmpfs -o size=1m,mode=0755 tmpfs {SMALL}"
+    program_machine.do(["/bin/sh", "-ec", mount])
+    return program_machine
+
+
+@pytest.mark.slow
+def test_the_wizard_says_that_its_disk_is_full_and_keeps_what_was_answered(
+    small_machine: ThrowawayMachine, counts: Counts
+) -> None:
+    state = ["--state-dir", f"{SMALL}/state"]
+    terminal = open_wizard(small_machine, *state)
+    walk_to(terminal, "Kernel")
+    small_machine.do(["/bin/sh", "-c", FILL])
+    # Whether on the page or beside it: what happened, and what to do.
+    terminal.press("Enter")
+    terminal.wait_for("No space left on device", "Make room")
+    kept = json.loads(small_machine.path(f"{SMALL}/state/session.json").read_bytes())["page"]
+    assert kept == "kernel"
+    small_machine.do(["rm", f"{SMALL}/filler"])
+    walk_to(terminal, "Access", begin="Kernel options")
+    small_machine.do(["kill", "-9", str(terminal.process)])
+    terminal.close()
+    terminal = open_wizard(small_machine, *state)
+    wait_for_page(terminal, "Access")
+    terminal.close()
+    counts("the wizard on a full disk", pages_lost=0)
+
+
+@pytest.mark.slow
+def test_apply_stops_on_a_full_disk_and_goes_on_with_room(
+    small_machine: ThrowawayMachine, counts: Counts
+) -> None:
+    apply = ["apply", "--yes", "--state-dir", f"{SMALL}/state"]
+    small_machine.do(["/bin/sh", "-c", FILL])
+    code, _, complaints = kvmwizard(small_machine, apply, timeout=RUN_SECONDS)
+    assert code != 0
+    assert "Make room" in complaints
+    assert "Traceback" not in complaints
+    stopped = 1
+    for blocks in (6, 10, 14):
+        small_machine.do(["truncate", "--size", f"-{blocks * 4096}", f"{SMALL}/filler"])
+        code, output, complaints = kvmwizard(small_machine, apply, timeout=RUN_SECONDS)
+        assert "Traceback" not in output + complaints
+        stopped += code != 0
+        assert code == 0 or "Make room" in output + complaints, (code, output, complaints)
+    small_machine.do(["rm", f"{SMALL}/filler"])
+    code, output, complaints = kvmwizard(small_machine, apply, timeout=RUN_SECONDS)
+    assert code == 0, (output, complaints)
+    counts("apply on a full disk", stopped_in_words=stopped, gone_on=1)
