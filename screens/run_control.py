@@ -1,8 +1,11 @@
 """Starting, stopping and undoing runs from a page: root is asked for on the real terminal."""
 
 import asyncio
+import contextlib
+import signal
 import sys
 import termios
+from collections.abc import Iterator
 
 from textual.app import App
 
@@ -67,11 +70,25 @@ def _plan_undo(store: RunStore) -> Plan | Words:
 
 def _become_root(app: App[int], store: RunStore, run_id: str) -> Words | None:
     """On the event loop and not in a thread: a suspended application must not run beside sudo."""
-    with app.suspend():
+    with app.suspend(), interrupts_for_sudo():
         print(_("kvmwizard needs root for the steps that you agreed to."), flush=True)  # noqa: T201  -- the terminal is sudo's now
         discard_typed_ahead()
         refused = open_root_helper(store, run_id)
     return None if refused is None else refused.words
+
+
+@contextlib.contextmanager
+def interrupts_for_sudo() -> Iterator[None]:
+    """Ctrl+C at sudo's question means sudo alone, which gets it from the terminal by itself.
+
+    Otherwise asyncio ends the wizard at its next step (asyncio.Runner, "Handling Keyboard Interruption").
+    """
+    # Not SIG_IGN, which sudo would inherit.
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def discard_typed_ahead() -> None:

@@ -17,7 +17,7 @@ from kvmwizard.run.model import RunState, RunStatus
 from kvmwizard.run.observe import plan_evidence
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.root_client import HelperGone, HelperRefused, RootClient
-from kvmwizard.run.root_start import RootHelperRefused, start_as_root, start_by_sudo
+from kvmwizard.run.root_start import RootHelperRefused, command_by_hand, start_as_root, start_by_sudo
 from kvmwizard.run.scheduler import OVER, behind_restart, steps_behind
 from kvmwizard.run.store import RunStore
 from kvmwizard.words import Words, say
@@ -112,9 +112,10 @@ def open_root_helper(store: RunStore, run_id: str, ask: bool = True) -> RootHelp
     plan = store.plan(run_id)
     if _helper_answers(store, run_id):
         return None
+    by_hand = command_by_hand(store.state_directory)
     if os.geteuid() == 0:
-        return start_as_root(plan, run_id)
-    return start_by_sudo(plan, run_id, ask)
+        return start_as_root(plan, run_id, by_hand)
+    return start_by_sudo(plan, run_id, ask, by_hand)
 
 
 def stop_run(store: RunStore, run_id: str) -> None:

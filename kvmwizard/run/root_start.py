@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import stat
 import subprocess
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import IO
 
 from kvmwizard.host.host import command_environment
+from kvmwizard.paths import DirectoryRefused
+from kvmwizard.paths import state_directory as directory_by_default
 from kvmwizard.plan.model import Plan, canonical_json, plan_digest
 from kvmwizard.words import Words, say
 
@@ -31,6 +34,7 @@ BOOTSTRAP = (
     "exec(compile(t,'root_helper','exec'),{'__name__':'__main__'})"
 )
 PYTHONS = ("/usr/bin/python3", "/usr/libexec/platform-python", "/usr/local/bin/python3")
+BY_HAND = "kvmwizard plan --format sh"
 ASK_SECONDS = 600.0
 """sudo gives up by itself after five minutes (sudoers(5), passwd_timeout)."""
 DIRECT_SECONDS = 30.0
@@ -43,29 +47,41 @@ class RootHelperRefused:
     words: Words
 
 
-def start_as_root(plan: Plan, run_id: str) -> RootHelperRefused | None:
-    """Start the helper where this process is root itself."""
+def start_as_root(plan: Plan, run_id: str, by_hand: str = BY_HAND) -> RootHelperRefused | None:
+    """Start the helper where this process is root itself; `by_hand` as in `command_by_hand`."""
     python = system_python()
     if python is None:
-        return no_python()
-    return _started(_run(helper_argv(python, plan, run_id), plan, DIRECT_SECONDS), plan)
+        return no_python(by_hand)
+    return _started(_run(helper_argv(python, plan, run_id), plan, DIRECT_SECONDS), plan, by_hand)
 
 
-def start_by_sudo(plan: Plan, run_id: str, ask: bool) -> RootHelperRefused | None:
+def start_by_sudo(plan: Plan, run_id: str, ask: bool, by_hand: str = BY_HAND) -> RootHelperRefused | None:
     """Start the helper by sudo, which asks for the password on the terminal where `ask`."""
     python = system_python()
     if python is None:
-        return no_python()
+        return no_python(by_hand)
     sudo = shutil.which("sudo", path=command_environment()["PATH"])
     if sudo is None:
         return RootHelperRefused(
             say(
                 "There is no sudo on this machine. Run kvmwizard as root, or write the plan as a script with "
-                "kvmwizard plan --format sh, read it, and run it as root."
+                "{command}, read it, and run it as root.",
+                command=by_hand,
             )
         )
     options = () if ask else ("-n",)
-    return _started(_run((sudo, *options, "--", *helper_argv(python, plan, run_id)), plan, ASK_SECONDS), plan)
+    argv = (sudo, *options, "--", *helper_argv(python, plan, run_id))
+    return _started(_run(argv, plan, ASK_SECONDS), plan, by_hand)
+
+
+def command_by_hand(state_directory: Path) -> str:
+    """What writes the plan of this directory's answers as a script, for who has no other way to root."""
+    try:
+        usual = directory_by_default() == state_directory
+    except DirectoryRefused:
+        usual = False
+    chosen = () if usual else ("--state-dir", str(state_directory))
+    return shlex.join(("kvmwizard", *chosen, "plan", "--format", "sh"))
 
 
 def helper_argv(python: str, plan: Plan, run_id: str) -> tuple[str, ...]:
@@ -90,14 +106,15 @@ def system_python() -> str | None:
     return None
 
 
-def no_python() -> RootHelperRefused:
+def no_python(by_hand: str) -> RootHelperRefused:
     """For machines without an interpreter that root may trust."""
     return RootHelperRefused(
         say(
             "There is no Python that root alone can change, such as {python}, so nothing is run as root. "
-            "Install the distribution's python3, or write the plan as a script with "
-            "kvmwizard plan --format sh, read it, and run it as root.",
+            "Install the distribution's python3, or write the plan as a script with {command}, read it, and "
+            "run it as root.",
             python=PYTHONS[0],
+            command=by_hand,
         )
     )
 
@@ -166,7 +183,7 @@ def _pass_on(stream: IO[bytes], kept: list[bytes]) -> None:
             os.write(2, line)
 
 
-def _started(ended: _Ended, plan: Plan) -> RootHelperRefused | None:
+def _started(ended: _Ended, plan: Plan, by_hand: str) -> RootHelperRefused | None:
     answer = _answer(ended.output)
     if "listening" in answer:
         return None
@@ -174,9 +191,10 @@ def _started(ended: _Ended, plan: Plan) -> RootHelperRefused | None:
         return RootHelperRefused(
             say(
                 "The root helper refused the plan ({code}: {detail}). Make a new plan. If that is refused "
-                "too, write it as a script with kvmwizard plan --format sh, read it, and run it as root.",
+                "too, write it as a script with {command}, read it, and run it as root.",
                 code=answer["refused"],
                 detail=answer.get("detail") or "-",
+                command=by_hand,
             )
         )
     if plan.purpose == "undo":
@@ -188,9 +206,10 @@ def _started(ended: _Ended, plan: Plan) -> RootHelperRefused | None:
         )
     return RootHelperRefused(
         say(
-            "Nothing was done as root: {reason}. Try again, or write the plan as a script with "
-            "kvmwizard plan --format sh, read it, and run it as root.",
+            "Nothing was done as root: {reason}. Try again, or write the plan as a script with {command}, "
+            "read it, and run it as root.",
             reason=_reason(ended),
+            command=by_hand,
         )
     )
 
@@ -204,5 +223,7 @@ def _answer(output: str) -> dict[str, str]:
 
 
 def _reason(ended: _Ended) -> str:
-    lines = [line.strip() for line in ended.errors.splitlines() if line.strip()]
-    return lines[-1].removesuffix(".") if lines else f"sudo ended with code {ended.returncode}"
+    """What sudo says under its own name, such as that it waited in vain, else the last line of all."""
+    lines = [line.strip().removesuffix(".") for line in ended.errors.splitlines() if line.strip()]
+    own = [line for line in lines if line.startswith("sudo:")]
+    return "; ".join(own or lines[-1:]) or f"sudo ended with code {ended.returncode}"

@@ -150,7 +150,7 @@ def killed_somewhere(store: SessionStore, chance: random.Random, *, opening: boo
 
 
 def settled_page(terminal: LocalTerminal, store: SessionStore) -> PageName:
-    """The page that is shown and saved, once both are the same, no dialog is open and it has read the machine."""
+    """The page that is shown and saved, once both are the same, with no dialog and the machine read."""
 
     def agrees(screen: str) -> bool:
         at_page = page_shown(screen) == title_of(store.load().session.page)
@@ -221,6 +221,8 @@ def test_the_wizard_killed_at_any_moment_on_every_page(
         lost += [f"try {number}, on {place.saved.page}: {each}" for each in losses]
         if page == "run" and saved.session.run_id is not None:
             runs = RunStore(store.state_directory)
+            # Where the wizard died before it had begun the run, the next one does.
+            start_runner(runs, saved.session.run_id)
             assert wait_for_run(runs, saved.session.run_id) is RunStatus.DONE
             assert [starts(folder / name) for name in "abc"] == [1, 1, 1], "no step was done twice"
         shutil.rmtree(folder)
