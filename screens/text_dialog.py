@@ -12,6 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from kvmwizard.words import Words, _
+from kvmwizard.wrapping import printable
 from screens.widgets.entries import Entry, Sign
 from screens.widgets.entry_list import EntryList
 from screens.widgets.frame import KeyLine, Notice
@@ -30,6 +31,11 @@ class AnswerLine(Input):
         ),
         Binding("enter", "screen.take", _("Take this"), tooltip=_("Take what was typed")),
     ]
+
+
+    def validate_value(self, value: str) -> str:
+        """What steers a terminal, as a paste may hold it, becomes a sign that is seen."""
+        return printable(value)
 
 
 class TextDialog(ModalScreen[str | None]):

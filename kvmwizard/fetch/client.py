@@ -5,6 +5,7 @@ worker gives up root's rights.
 """
 
 import codecs
+import datetime as dt
 import html
 import re
 import stat
@@ -52,6 +53,8 @@ class Patience:
         time.sleep(self.wait_seconds * 2 ** (tried - 1))
 
 
+OUT_OF_ITS_TIME = ("certificate is not yet valid", "certificate has expired")
+"""What OpenSSL says where clock and certificate do not go together (X509_verify_cert_error_string(3))."""
 NUMBER_OF_ERROR = re.compile(r"^\[Errno -?\d+\] ")
 """How Python begins what the system says of an address."""
 PATIENT = Patience()
@@ -328,6 +331,13 @@ def _trouble_words(url: str, error: Exception, patience: Patience) -> Words:
             "{host} sent nothing for {seconds} seconds. Try again later, or choose another mirror.",
             host=host,
             seconds=round(patience.stall_seconds),
+        )
+    if isinstance(error, httpx.ConnectError) and any(each in str(error) for each in OUT_OF_ITS_TIME):
+        return say(
+            "{host} shows a certificate that is not valid on {day}, which is today by this machine's clock. "
+            "See with date whether the clock is right and set it if not; else choose another mirror.",
+            host=host,
+            day=dt.datetime.now(dt.UTC).date().isoformat(),
         )
     if isinstance(error, httpx.ConnectError):
         return say(

@@ -124,7 +124,7 @@ def test_every_kind_of_bad_journal(
 ) -> None:
     store, run_id = run
     good = journal_path(store.directory(run_id)).read_bytes()
-    cases = sample(journal_kinds(good), tries(short=300, full=ALL), seed)
+    cases = sample(journal_kinds(good), tries(short=120, full=ALL), seed)
     outcomes = {"refused": 0, "cut": 0, "whole": 0}
     for case in cases:
         try:
@@ -149,7 +149,7 @@ def test_whatever_hypothesis_makes_of_a_journal(
 
     @hypothesis.seed(seed)
     @hypothesis.settings(
-        max_examples=tries(short=60, full=8000),
+        max_examples=tries(short=30, full=8000),
         deadline=None,
         database=None,
         suppress_health_check=list(hypothesis.HealthCheck),
@@ -167,7 +167,7 @@ def test_the_command_line_meets_bad_journals(
 ) -> None:
     store, run_id = run
     path = journal_path(store.directory(run_id))
-    cases = sample(journal_kinds(path.read_bytes()), tries(short=60, full=1500), seed + 1)
+    cases = sample(journal_kinds(path.read_bytes()), tries(short=20, full=1500), seed + 1)
     for case in cases:
         path.write_bytes(case.content)
         for words in (["status"], ["status", "--json"], ["log"]):
@@ -220,7 +220,7 @@ def test_a_plan_that_was_changed_together_with_its_journal_is_shown_harmlessly(
     store, run_id = run
     cases = sample(
         changed_documents(plan_document(store.state_directory), ["schema_version"]),
-        tries(short=150, full=ALL),
+        tries(short=40, full=ALL),
         seed,
     )
     shown = 0
@@ -312,7 +312,7 @@ def test_what_a_worker_tells_gone_bad(
             BadFile(case.name, json.dumps(PROGRESS[0]).encode() + b"\n" + case.content + b"\n")
             for case in changed_documents(line, [])
         ]
-    chosen = sample(iter(cases), tries(short=200, full=ALL), seed)
+    chosen = sample(iter(cases), tries(short=100, full=ALL), seed)
     for case in chosen:
         path.write_bytes(case.content)
         for said in (last_told(path), refusal(path), store.progress(run_id, "file.gone")):
@@ -403,7 +403,7 @@ def test_other_files_gone_bad(tmp_path: Path, reader: str, tries: Tries, counts:
     versions = [name for name in ("schema_version",) if name in json.loads(good)]
     kinds = [*every_truncation(good), *every_flipped_bit(good), *other_texts(good)]
     kinds += changed_documents(json.loads(good), versions)
-    chosen = sample(iter(kinds), tries(short=200, full=ALL), seed)
+    chosen = sample(iter(kinds), tries(short=100, full=ALL), seed)
     for case in chosen:
         path.write_bytes(case.content)
         try:

@@ -132,10 +132,10 @@ def test_every_kind_of_bad_content(store: SessionStore, tries: Tries, counts: Co
     good = good_text(store)
     outcomes = Outcomes()
     cut = sample(every_truncation(good), tries(short=60, full=10**6), seed)
-    flipped = sample(every_flipped_bit(good), tries(short=200, full=10**6), seed)
+    flipped = sample(every_flipped_bit(good), tries(short=150, full=10**6), seed)
     texts = list(other_texts(good))
     changed = changed_documents(json.loads(good), ["schema_version"])
-    chosen = sample(changed, tries(short=400, full=10**6), seed)
+    chosen = sample(changed, tries(short=250, full=10**6), seed)
     for case in (*cut, *flipped, *texts, *chosen):
         try:
             load_bad(store, case.content, outcomes)
@@ -198,7 +198,7 @@ def all_kinds(good: bytes) -> Iterator[BadFile]:
 def test_the_command_line_says_what_is_wrong_with_the_file(
     store: SessionStore, tries: Tries, counts: Counts, seed: int
 ) -> None:
-    cases = sample(all_kinds(good_text(store)), tries(short=120, full=3000), seed)
+    cases = sample(all_kinds(good_text(store)), tries(short=60, full=3000), seed)
     codes = [code for _, code in through_the_command_line(store, cases)]
     assert set(codes) <= {0, 2}
     counts("bad session files at the command line", tried=len(codes), tracebacks=0)
@@ -207,7 +207,7 @@ def test_the_command_line_says_what_is_wrong_with_the_file(
 def test_the_real_program_meets_bad_session_files(
     store: SessionStore, tmp_path: Path, tries: Tries, counts: Counts, seed: int
 ) -> None:
-    cases = sample(all_kinds(good_text(store)), tries(short=3, full=60), seed + 1)
+    cases = sample(all_kinds(good_text(store)), tries(short=2, full=60), seed + 1)
     for case in cases:
         store.path.write_bytes(case.content)
         ended = kvmwizard(tmp_path, "status", "--state-dir", store.state_directory)
