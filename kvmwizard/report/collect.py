@@ -16,7 +16,7 @@ from kvmwizard.checks.judge import judge
 from kvmwizard.host.gather import gather
 from kvmwizard.host.host import Host
 from kvmwizard.refusal import Refusal
-from kvmwizard.report.common import common_words
+from kvmwizard.report.common import common_words, shipped_hosts
 from kvmwizard.report.machine import secrets_of_machine
 from kvmwizard.report.redaction import Redactor
 from kvmwizard.report.secret import Kind
@@ -194,7 +194,7 @@ def _document(name: str, text: str, note: Words | None) -> _Document:
 
 
 def _redactor(documents: list[_Document], missing: tuple[Missing, ...]) -> Redactor:
-    redactor = Redactor(secrets_of_machine(), common_words())
+    redactor = Redactor(secrets_of_machine(), common_words(), shipped_hosts())
     for document in documents:
         redactor.learn(document.value if document.lines is None else document.lines)
     for each in missing:

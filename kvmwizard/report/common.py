@@ -37,6 +37,16 @@ def common_words() -> frozenset[str]:
     return SYSTEM_WORDS | words_of(lines)
 
 
+@cache
+def shipped_hosts() -> frozenset[str]:
+    """The servers that everybody's kvmwizard knows of."""
+    try:
+        sources = asset_path("sources.toml").read_text(encoding="utf-8")
+    except OSError:
+        sources = ""
+    return frozenset(re.findall(r"\bhttps?://([A-Za-z0-9.-]+)", sources))
+
+
 def words_of(lines: Iterable[str]) -> frozenset[str]:
     """The words, in lower case."""
     return frozenset(re.findall(rf"[a-z]{{{SHORTEST_NAME},}}", "\n".join(lines).casefold()))

@@ -35,8 +35,17 @@ BEFORE_USERS = (
 class Redactor:
     """Learns what is secret from all that a report holds, then takes it out."""
 
-    def __init__(self, known: Iterable[Secret], common: frozenset[str]) -> None:
-        """`known` are secrets of this machine, the most important ones first; `common`: see the module."""
+    def __init__(
+        self, known: Iterable[Secret], common: frozenset[str], free_hosts: frozenset[str] = frozenset()
+    ) -> None:
+        """Begin with what is known.
+
+        Args:
+            known: secrets of this machine, the most important ones first.
+            common: words that name nobody by themselves, see the module.
+            free_hosts: hosts that are everybody's, beside those of `patterns`.
+        """
+        self._free_hosts = free_hosts
         self._common = common
         self._numbers: dict[tuple[Kind, str], str] = {}
         self._names: dict[str, Secret] = {}
@@ -49,10 +58,11 @@ class Redactor:
     def know(self, secret: Secret) -> None:
         """One more secret. What is everybody's is none."""
         value = secret.value.strip()
-        free = value.casefold() in EVERYBODYS_USERS or (
-            secret.kind is Kind.HOST and patterns.is_free_host(value)
-        )
-        if not value or free or value.isspace():
+        if secret.kind is Kind.HOST:
+            free = value.casefold() in self._free_hosts or patterns.is_free_host(value)
+        else:
+            free = value.casefold() in EVERYBODYS_USERS
+        if not value or free:
             return
         if value.casefold() not in self._names:
             self._names[value.casefold()] = Secret(secret.kind, value)
