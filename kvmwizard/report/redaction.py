@@ -41,7 +41,7 @@ class Redactor:
         """Begin with what is known.
 
         Args:
-            known: secrets of this machine, the most important ones first.
+            known: secrets of this machine.
             common: words that name nobody by themselves, see the module.
             free_hosts: hosts that are everybody's, beside those of `patterns`.
         """
