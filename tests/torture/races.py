@@ -5,13 +5,15 @@ races.py HELPER TRIES
 /run must be a file system of the caller's own. Every way of racing gets its share of the tries, and so does
 a careless writer, which looks at a name (lstat) and then opens it: what that one leaks shows that the racer
 is good at its work. Prints, by the way's name, how many tries there were, how many did their work, how many
-were refused, how often the racer had put its trap in place, and how many leaked.
+were refused, how often the racer had put its trap in place, and how many leaked; then the same without a
+racer, the trap being put in place right before each single system call of root's.
 """
 
-# ruff: noqa: PTH101, PTH102, PTH104, PTH108, PTH110, PTH116, PTH123, PTH208, PTH211  -- plain system calls
+# ruff: noqa: PTH101, PTH102, PTH104, PTH106, PTH108, PTH110, PTH116, PTH123, PTH208, PTH211  -- plain system calls
 
 import contextlib
 import ctypes
+import itertools
 import json
 import mmap
 import os
@@ -25,11 +27,31 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 HELPER: dict[str, Any] = {}
+SystemCall = Callable[..., Any]
 ALICE = 12345
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # fcntl.h, linux/fs.h
 EXCHANGE_SYSTEM_CALL = ctypes.CDLL(None, use_errno=True).renameat2
 ROOTS, TRAP, SECRET = "/run/roots", "/run/alice/trap", "/run/alice/secret"
 SECRET_TEXT = b"alice's own\n"
+KINDS_OF_TRAPS = 4
+STEPS = (
+    *(
+        "open",
+        "stat",
+        "lstat",
+        "fstat",
+        "mkdir",
+        "rename",
+        "unlink",
+        "fchmod",
+        "fsync",
+        "close",
+        "chown",
+        "chmod",
+    ),
+    *("getxattr", "setxattr", "removexattr"),
+)
+"""The system calls before which a trap may be put in place."""
 LEAST_SWAPS = 50
 """A race that the racer has hardly begun is no race."""
 
@@ -104,6 +126,10 @@ class Race:
         """One swap."""
         raise NotImplementedError
 
+    def plant(self, number: int) -> None:
+        """Put a trap in place and leave it there. Raises OSError."""
+        self.swap(number)
+
     def act(self) -> None:
         """What root does. Raises Refused, OSError."""
         HELPER["write_file"]({"path": f"{ROOTS}/place/file", "text": "root's\n", "mode": 0o644})
@@ -140,8 +166,7 @@ class CarelessWriter(FolderAgainstLink):
         status = os.lstat(place)
         if stat.S_ISLNK(status.st_mode) or status.st_uid != 0:
             raise OSError(place)
-        with open(f"{place}/file", "w", encoding="ascii") as file:
-            file.write("root's\n")
+        os.close(os.open(f"{place}/file", os.O_WRONLY | os.O_CREAT, 0o644))
 
 
 class FolderAgainstAlices(Race):
@@ -161,14 +186,22 @@ class FolderAgainstAlices(Race):
         return bool(names)
 
 
+class FolderAgainstLinkToRoots(FolderAgainstLink):
+    """The link leads to another folder of root's, which nothing but its being a link keeps root from."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        os.rmdir(TRAP)
+        make_folder(TRAP, 0)
+
+
 class FileAgainstTraps(Race):
-    """Under the file's name, or its unfinished one: a link to alice's file, that file, a pipe."""
+    """Under the file's name: a link to alice's file, a second name of it, a pipe, another file of hers."""
 
     def prepare(self) -> None:
         make_folder(f"{ROOTS}/place", 0)
 
-    def swap(self, number: int) -> None:
-        name = f"{ROOTS}/place/{('file', '.file.unfinished')[number // 4 % 2]}"
+    def plant(self, number: int) -> None:
         made = f"{ROOTS}/made"
         with contextlib.suppress(FileNotFoundError):
             os.unlink(made)
@@ -178,12 +211,28 @@ class FileAgainstTraps(Race):
             lambda: os.mkfifo(made),
             lambda: make_file(made, b"alice's\n", ALICE),
         )[number % 4]()
-        os.rename(made, name)
+        os.rename(made, f"{ROOTS}/place/file")
+
+    def swap(self, number: int) -> None:
+        self.plant(number)
         if number % 2:
-            os.unlink(name)
+            os.unlink(f"{ROOTS}/place/file")
 
     def leaked(self) -> bool:
         return changed_secret()
+
+
+class UnfinishedAgainstTraps(FileAgainstTraps):
+    """The same under the name that the file has until it is whole, each for a moment."""
+
+    def plant(self, number: int) -> None:
+        (os.symlink, os.link)[number % 2](SECRET, f"{ROOTS}/place/.file.unfinished")
+
+    def swap(self, number: int) -> None:
+        try:
+            self.plant(number)
+        finally:
+            os.unlink(f"{ROOTS}/place/.file.unfinished")
 
 
 def changed_secret() -> bool:
@@ -193,8 +242,8 @@ def changed_secret() -> bool:
     status = os.stat(SECRET)
     same = same and (status.st_uid, status.st_gid, status.st_mode & 0o777) == (ALICE, ALICE, 0o644)
     if not same:
-        os.unlink(SECRET)
         make_file(SECRET, SECRET_TEXT, ALICE)
+        os.chmod(SECRET, 0o644)
     return not same
 
 
@@ -224,6 +273,14 @@ class FileReadAgainstAlices(FileReadAgainstLink):
         super().prepare()
         os.unlink(f"{ROOTS}/trap")
         os.link(SECRET, f"{ROOTS}/trap")
+
+
+class FileReadAgainstLinkToRoots(FileReadAgainstLink):
+    """The link leads to another file of root's, which was not asked for."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        os.chown(SECRET, 0, 0)
 
 
 class RemovalAgainstLink(Race):
@@ -273,17 +330,89 @@ class DeviceAgainstFile(DeviceAgainstLink):
         os.link(SECRET, f"{ROOTS}/trap")
 
 
+class DeviceAgainstLinkToDevice(DeviceAgainstLink):
+    """The link leads to another device."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        os.unlink(f"{ROOTS}/trap")
+        os.mknod(f"{ROOTS}/other", stat.S_IFCHR | 0o600, os.makedev(1, 5))
+        os.symlink(f"{ROOTS}/other", f"{ROOTS}/trap")
+
+    def leaked(self) -> bool:
+        given = os.stat(f"{ROOTS}/other").st_gid != 0
+        os.chown(f"{ROOTS}/other", 0, 0)
+        return given
+
+
 CARELESS = {"a careless writer, to see that the racer wins": CarelessWriter}
 RACES: dict[str, type[Race]] = {
     "a folder against a link": FolderAgainstLink,
+    "a folder against a link to another of root's": FolderAgainstLinkToRoots,
     "a folder against a user's folder": FolderAgainstAlices,
     "a file against links, pipes and a user's file": FileAgainstTraps,
+    "an unfinished file against links": UnfinishedAgainstTraps,
     "a file that is read against a link": FileReadAgainstLink,
+    "a file that is read against a link to another of root's": FileReadAgainstLinkToRoots,
     "a file that is read against a user's file": FileReadAgainstAlices,
     "a removal against a link": RemovalAgainstLink,
     "a device against a link": DeviceAgainstLink,
+    "a device against a link to another device": DeviceAgainstLinkToDevice,
     "a device against a user's file": DeviceAgainstFile,
 }
+
+
+class Stepper:
+    """Puts a trap in place right before one of root's system calls: what a racer can only hope for."""
+
+    def __init__(self, race: Race, number: int, kind: int) -> None:
+        self._race, self._left, self._kind = race, number, kind
+        self.sprung = False
+
+    @contextlib.contextmanager
+    def in_place(self) -> Iterator[None]:
+        """While it is counting."""
+        kept = {name: getattr(os, name) for name in STEPS}
+        for name, function in kept.items():
+            setattr(os, name, self._counting(function, kept))
+        try:
+            yield
+        finally:
+            self._restore(kept)
+
+    def _counting(self, function: SystemCall, kept: dict[str, SystemCall]) -> SystemCall:
+        def call(*arguments: Any, **options: Any) -> Any:
+            self._left -= 1
+            if self._left == 0:
+                self.sprung = True
+                self._restore(kept)
+                with contextlib.suppress(OSError):
+                    self._race.plant(self._kind)
+            return function(*arguments, **options)
+
+        return call
+
+    def _restore(self, kept: dict[str, SystemCall]) -> None:
+        for name, function in kept.items():
+            setattr(os, name, function)
+
+
+def stepped(make: type[Race]) -> dict[str, int]:
+    """A trap of each kind before each of root's system calls."""
+    told = {"steps": 0, "leaked": 0}
+    for kind in range(KINDS_OF_TRAPS):
+        for number in itertools.count(1):
+            race = make()
+            with scene():
+                race.prepare()
+                stepper = Stepper(race, number, kind)
+                with stepper.in_place(), contextlib.suppress(HELPER["Refused"], OSError):
+                    race.act()
+                told["leaked"] += race.leaked()
+            if not stepper.sprung:
+                break
+            told["steps"] += 1
+    return told
 
 
 def run(race: Race, tries: int) -> dict[str, int]:
@@ -311,7 +440,8 @@ def main() -> None:
     HELPER.update(runpy.run_path(sys.argv[1], run_name="helper"))
     share = int(sys.argv[2]) // len(RACES)
     races = {**RACES, **CARELESS}
-    sys.stdout.write(json.dumps({name: run(race(), share) for name, race in races.items()}))
+    told = {name: {**run(race(), share), "by step": stepped(race)} for name, race in races.items()}
+    sys.stdout.write(json.dumps(told))
 
 
 if __name__ == "__main__":

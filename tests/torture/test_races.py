@@ -14,8 +14,6 @@ from tests.conftest import Counts, Tries
 from tests.torture.races import CARELESS, RACES
 
 RACES_PROGRAM = Path(__file__).with_name("races.py")
-LEAST_OF_EACH = 5
-"""Of tries that went well and of tries that were refused: fewer, and racer and root never met."""
 
 pytestmark = [
     pytest.mark.root,
@@ -52,7 +50,16 @@ def test_nothing_of_root_s_goes_astray_whatever_is_swapped_under_its_hands(
         leaks=sum(each["leaked"] for each in told.values()),
         leaks_of_a_careless_writer=f"{careless['leaked']} of {careless['tries']}",
     )
+    counts(
+        "attackers: names swapped before each system call of root's",
+        calls=sum(each["by step"]["steps"] for each in told.values()),
+        leaks=sum(each["by step"]["leaked"] for each in told.values()),
+        leaks_of_a_careless_writer=f"{careless['by step']['leaked']} of {careless['by step']['steps']}",
+    )
     assert {name: each["leaked"] for name, each in told.items()} == dict.fromkeys(RACES, 0)
-    assert careless["leaked"] > 0, "the racer never won against anybody, so it shows nothing"
-    for name, each in told.items():
-        assert min(each["done"], each["refused"]) >= LEAST_OF_EACH, (name, each)
+    assert {name: each["by step"]["leaked"] for name, each in told.items()} == dict.fromkeys(RACES, 0)
+    assert careless["by step"]["leaked"] > 0, "whoever looks first and opens later is not caught"
+    assert min(each["by step"]["steps"] for each in told.values()) > 0
+    # On a machine whose processors are all busy, a racer may hardly meet root in a short time.
+    for outcome in ("done", "refused", "swaps"):
+        assert sum(each[outcome] for each in told.values()) > 0
