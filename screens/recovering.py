@@ -3,12 +3,10 @@
 import asyncio
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from textual.binding import Binding, BindingType
 
-from kvmwizard.report.archive import ReportRefused, usual_path, write_report
-from kvmwizard.report.collect import Report, collect
-from kvmwizard.report.text import in_all, report_lines
 from kvmwizard.run.model import RunState
 from kvmwizard.run.store import RunStore
 from kvmwizard.words import Words, _, say
@@ -17,6 +15,9 @@ from screens.failure import Failure, choices, failure_in, shell_folder, skip_que
 from screens.shell import open_shell, why_no_shell
 from screens.undoing import UndoingPage
 from screens.widgets.entries import Entry
+
+if TYPE_CHECKING:  # a wizard that is opened again at a run must not wait for what packs reports
+    from kvmwizard.report.collect import Report
 
 RECOVERING_BINDINGS: tuple[BindingType, ...] = (
     Binding("s", "skip", _("Skip"), tooltip=_("Go on without the failed step and what needs it")),
@@ -98,6 +99,11 @@ class RecoveringPage(UndoingPage):
         self.run_worker(self._ask_for_report(), group="report", exclusive=True)
 
     async def _ask_for_report(self) -> None:
+        # ruff: noqa: PLC0415  -- as above
+        from kvmwizard.report.archive import usual_path
+        from kvmwizard.report.collect import collect
+        from kvmwizard.report.text import in_all, report_lines
+
         self.show_notice(_("Collecting what the report is to hold. This takes some seconds."))
         state = self.run_in_sight()
         store = RunStore(self.state.state_directory)
@@ -112,11 +118,13 @@ class RecoveringPage(UndoingPage):
         )
         self.app.push_screen(question, partial(self._report_was_answered, report, path))
 
-    def _report_was_answered(self, report: Report, path: Path, agreed: bool | None) -> None:
+    def _report_was_answered(self, report: "Report", path: Path, agreed: bool | None) -> None:
         if agreed:
             self.run_worker(self._write(report, path), group="report", exclusive=True)
 
-    async def _write(self, report: Report, path: Path) -> None:
+    async def _write(self, report: "Report", path: Path) -> None:
+        from kvmwizard.report.archive import ReportRefused, write_report
+
         try:
             await asyncio.to_thread(write_report, report, path)
         except ReportRefused as refused:

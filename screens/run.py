@@ -46,7 +46,7 @@ CHANGING_ACTIONS = frozenset({"stop", "retry", "undo", "back", "use_unverified",
 """Not for who only looks on."""
 RESTING_WORDS: dict[RunStatus, Words] = {
     RunStatus.DONE: say("Every step is done. Now the proof that guests run: press Enter."),
-    RunStatus.FAILED: say("A step failed; its line says why. Press a to see what can be done about it."),
+    RunStatus.FAILED: say("A step failed; its line says why."),
     RunStatus.STOPPED: say("The run is stopped. Press Enter to go on where it stopped."),
     RunStatus.INTERRUPTED: say(
         "The run was interrupted, as by a restart of this machine. Press Enter to go on; steps that are "
@@ -241,15 +241,20 @@ class RunPage(RecoveringPage):
 
     def question(self) -> str:
         """How the run stands, in one sentence, and what can be done."""
+        failure = self.failure
+        if failure is not None and self.asks:
+            words = headline(failure)
+            if self._problem is None:
+                return str(words)
+            return _("{refusal} {failure}", refusal=self._problem, failure=words)
         if self._problem is not None:
             return str(self._problem)
         if self._sight is None:
             return _("Looking at the run …")
         if self._stopping and self._status is RunStatus.RUNNING:
             return _("Stopping. What must not be cut off in the middle, such as dpkg, is brought to its end.")
-        failure = self.failure
-        if failure is not None and self.asks:
-            return str(headline(failure))
+        if failure is not None and not self.state.watching_only:
+            return _("A step failed; its line says why. Press a to see what can be done about it.")
         return str(standing(self._sight))
 
     @property

@@ -32,7 +32,6 @@ class AnswerLine(Input):
         Binding("enter", "screen.take", _("Take this"), tooltip=_("Take what was typed")),
     ]
 
-
     def validate_value(self, value: str) -> str:
         """What steers a terminal, as a paste may hold it, becomes a sign that is seen."""
         return printable(value)

@@ -244,3 +244,17 @@ def test_the_shell_is_the_person_s_own(
     found = users_shell()
     assert found == used or (used is None and found != wanted and Path(found).is_absolute())
     assert Path(PLAIN_SHELL).exists()
+
+
+async def test_a_refusal_is_said_beside_what_failed(
+    failed: tuple[RunStore, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(*_: object, **__: object) -> Words:
+        return say("Nothing was done as root.")
+
+    monkeypatch.setattr("screens.run.begin", refused)
+    store, _ = failed
+    async with walking(store.state_directory) as walk:
+        await shows(walk, "Try again")
+        await walk.pilot.press("t")
+        await shows(walk, "Nothing was done as root. A step failed: Do first.", "Skip this step")
