@@ -39,6 +39,10 @@ def interrupt(terminal: Terminal) -> None:
     terminal.press("C-c")
 
 
+def need_not_answer(_terminal: Terminal) -> None:
+    """sudo asks nothing, or nobody is there."""
+
+
 @dataclass(frozen=True)
 class Obstacle:
     """What stands between a person and root."""
@@ -48,7 +52,7 @@ class Obstacle:
     user: str = "alice"
     made: str = "true"
     """The shell command that puts it in the way."""
-    answer: Callable[[Terminal], None] = lambda _terminal: None
+    answer: Callable[[Terminal], None] = need_not_answer
     """What the person does when sudo asks."""
 
 
