@@ -96,8 +96,9 @@ class State:
             raise CommandRefused(
                 ExitCode.NOT_GOOD,
                 say(
-                    "Another kvmwizard (process {process}) is at work on the same answers. Close it first, "
-                    "or name another directory with --state-dir DIRECTORY.",
+                    "Another kvmwizard (process {process}) is at work on the same answers. Close it first; "
+                    "where its terminal is gone, the wizard (kvmwizard alone) offers to end it. Or name "
+                    "another directory with --state-dir DIRECTORY.",
                     process=self.sessions.holder() or "?",
                 ),
             )
