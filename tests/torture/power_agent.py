@@ -4,6 +4,7 @@ Whatever goes over the second serial port was acknowledged before: a session tha
 saved, a run that was made, a step that begins because the ones before it were journaled as done.
 """
 
+import hashlib
 import json
 import os
 import subprocess
@@ -269,7 +270,9 @@ def world() -> dict[str, object]:
     """What the run brought about."""
     tree = BUILD_FOLDER / "linux/source"
     held = {
-        str(path.relative_to(tree)): path.stat().st_size for path in sorted(tree.rglob("*")) if path.is_file()
+        str(path.relative_to(tree)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(tree.rglob("*"))
+        if path.is_file()
     }
     groups = [
         line

@@ -95,8 +95,6 @@ class PoweredGuest:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             for line in self.listen(1.0):
-                if "failed" in line:
-                    raise VirtualMachineError(line["failed"])
                 if key in line:
                     return line
             if self._process.poll() is not None:
@@ -105,7 +103,7 @@ class PoweredGuest:
         raise VirtualMachineError(f"it did not say {key}: {self._errors()}\n{console[-3000:]}")
 
     def listen(self, seconds: float) -> list[dict[str, Any]]:
-        """The lines that came in that time; sooner where it ended."""
+        """The lines that came in that time; sooner where it ended. Raises VirtualMachineError."""
         stream = self._process.stdout
         assert stream is not None
         deadline = time.monotonic() + seconds
@@ -117,7 +115,11 @@ class PoweredGuest:
             if b"\n" in said:
                 break
         *lines, self._heard = self._heard.split(b"\n")
-        return [json.loads(line) for line in lines]
+        parsed: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        for line in parsed:
+            if "failed" in line:
+                raise VirtualMachineError(line["failed"])
+        return parsed
 
     def kill(self) -> list[dict[str, Any]]:
         """SIGKILL for QEMU, and the lines that had left it before."""
