@@ -99,10 +99,13 @@ class Found:
 
 
 def strike_everywhere(subject: Subject, kinds: Iterable[tuple[str, bool]], every: int) -> Found:
-    """Each kind of fault at the first call, at the one `every` calls later, and so on to the last."""
+    """Each kind of fault at one of the first calls, at the one `every` calls later, and so on to the last.
+
+    They begin at one call after the other, so that together they see more calls than any of them.
+    """
     found = Found(Counter(), [])
-    for kind, sticky in kinds:
-        for at in itertools.count(1, every):
+    for number, (kind, sticky) in enumerate(kinds):
+        for at in itertools.count(1 + number % every, every):
             fault = Fault(kind, at, sticky)
             subject.reset()
             answer = subject.strike(fault)

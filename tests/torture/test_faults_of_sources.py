@@ -29,8 +29,11 @@ COMES_FIRST = 100_000
 class Making:
     """Something that is vouched for by its stamp once it is whole, and not before."""
 
-    def __init__(self, strikes: Driver, do: str, folder: Path, asked: dict[str, Any]) -> None:
-        self._strikes, self._do, self._asked = strikes, do, asked
+    def __init__(
+        self, strikes: Driver, do: str, folder: Path, asked: dict[str, Any], whole: str | None = None
+    ) -> None:
+        """`whole` names the file that is whole, or not there, even without a stamp."""
+        self._strikes, self._do, self._asked, self._whole = strikes, do, asked, whole
         self.folder, self._before = folder, folder.with_name(f"{folder.name}.before")
         shutil.copytree(folder, self._before)
         self.reset()
@@ -57,6 +60,8 @@ class Making:
         there = contents(self.folder)
         if vouched and any(there.get(name) != content for name, content in self._made.items()):
             return f"lost: the stamp vouches for {sorted(there)}"
+        if self._whole is not None and there.get(self._whole) not in {None, self._made[self._whole]}:
+            return f"lost: {self._whole} is there, and not whole"
         if answers[-1].told("done") and not vouched:
             return "lost: it was called done without a stamp"
         return "new" if vouched else "old"
@@ -101,7 +106,7 @@ def test_a_download_is_whole_in_the_end_whatever_befalls_it(
     strikes: Driver, downloads: Downloads, tries: Tries, counts: Counts
 ) -> None:
     action = downloads.action(stamp=str(downloads.folder / "stamp"))
-    subject = Making(strikes, "download", downloads.folder, {"action": action})
+    subject = Making(strikes, "download", downloads.folder, {"action": action}, NAME)
     assert sorted(contents(downloads.folder)) == [NAME, "stamp"]
     found = strike_everywhere(subject, ALL, every=tries(short=23, full=1))
     counts("faults of a download that is gone on with", **found.figures)
@@ -127,7 +132,7 @@ def test_a_tree_is_unpacked_whole_or_not_there_whatever_befalls_it(
     stamp, tree = folder / "stamp", folder / "source"
     action = {"identity": IDENTITY, "archive": str(archive), "tree": str(tree), "stamp": str(stamp)}
     subject = Making(strikes, "unpack_tree", folder, {"action": action, "builder": BUILDER})
-    found = strike_everywhere(subject, ALL, every=tries(short=29, full=1))
+    found = strike_everywhere(subject, ALL, every=tries(short=13, full=1))
     counts("faults while a source is unpacked, tar's own too", **found.figures)
     twice = strike_twice(subject, TWICE[: tries(short=1, full=3)], every=tries(short=60, full=7))
     counts("two faults while a source is unpacked", **twice.figures)
@@ -144,7 +149,7 @@ def test_a_staged_tree_is_packed_whole_or_not_there_whatever_befalls_it(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     asked = {"stage": str(stage), "payload": str(made / "payload"), "stamp": str(made / "stamp")}
-    subject = Making(strikes, "pack", made, {**asked, "identity": IDENTITY})
+    subject = Making(strikes, "pack", made, {**asked, "identity": IDENTITY}, "payload")
     found = strike_everywhere(subject, ALL, every=tries(short=5, full=1))
     counts("faults while a staged tree is packed", **found.figures)
     twice = strike_twice(subject, TWICE[: tries(short=1, full=3)], every=tries(short=5, full=1))
