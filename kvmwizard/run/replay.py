@@ -63,6 +63,8 @@ def step_states(plan: Plan, events: Iterable[Event]) -> dict[str, StepState]:
     states = {step.id: StepState() for step in plan.steps}
     for event in events:
         _apply(plan, states, event)
+        if isinstance(event, RestartNeeded):
+            _set_back_restarts(plan, states)
     return states
 
 
@@ -175,3 +177,10 @@ def _set_back(states: dict[str, StepState], status: StepStatus) -> None:
     for step_id, state in states.items():
         if state.status is status:
             states[step_id] = state.model_copy(update={"status": StepStatus.WAITING})
+
+
+def _set_back_restarts(plan: Plan, states: dict[str, StepState]) -> None:
+    """What was restarted into before does not run any more."""
+    for step in plan.steps:
+        if step.awaits_restart and states[step.id].status is not StepStatus.LEFT_OUT:
+            states[step.id] = states[step.id].model_copy(update={"status": StepStatus.WAITING, "words": None})

@@ -55,7 +55,14 @@ from kvmwizard.run.replay import interruptions, restart_asked_in, step_states
 from kvmwizard.run.restart import not_started_words
 from kvmwizard.run.root_client import HelperGone, HelperRefused, HelperStep, Outcome, RootClient
 from kvmwizard.run.root_start import start_as_root
-from kvmwizard.run.scheduler import FINISHED_WELL, ended_well, root_steps_left, startable
+from kvmwizard.run.scheduler import (
+    FINISHED_WELL,
+    OVER,
+    ended_well,
+    root_steps_left,
+    startable,
+    steps_behind,
+)
 from kvmwizard.run.store import RunStore, journal_path
 from kvmwizard.run.work import Attempt, StepWork
 from kvmwizard.words import Words, say
@@ -132,6 +139,7 @@ class Runner:
         """Take the run on, to its end or as far as it goes now."""
         self._connect_to_helper()
         self._resume()
+        self._await_restart_anew()
         while self._goes_on():
             self._start_what_can_start()
             if self._at_work:
@@ -199,6 +207,16 @@ class Runner:
             if states[step.id].status is StepStatus.RUNNING:
                 self._resume_step(step, states[step.id], begun.get(step.id))
 
+    def _await_restart_anew(self) -> None:
+        """Another kernel may run by now than the one that the steps behind a restart are for."""
+        states = step_states(self._plan, self._events)
+        for step in self._plan.steps:
+            left = [each for each in steps_behind(self._plan, step.id) if states[each.id].status not in OVER]
+            if step.awaits_restart and states[step.id].status in FINISHED_WELL and left:
+                observed = tuple(observe(condition) for condition in step.conditions)
+                if not all_hold(step, observed):
+                    self._to_renew.add(step.id)
+
     def _resume_step(self, step: Step, state: StepState, known: HelperStep | None) -> None:
         if known is not None and known.outcome is None:
             self._employ(step, known.attempt, begun=True)
@@ -262,7 +280,7 @@ class Runner:
             if step.id not in self._renewed and is_used_up(step, asked_before):
                 self._renewed.add(step.id)
                 self._to_renew.add(step.id)
-        return bool(self._to_renew)
+        return any(step.id in self._to_renew for step in arming)
 
     def _skip(self, step: Step, state: StepState, before: tuple[str, ...]) -> None:
         now, words = time.time(), step_evidence(step, before)

@@ -3,8 +3,6 @@
 The kernel's restart alone is not real: see tests/run/test_restart_runs.py.
 """
 
-from collections.abc import Iterator
-
 import pytest
 
 from kvmwizard.plan.kernel_boot import choice_steps, restart_steps
@@ -73,7 +71,7 @@ class Waiting:
 
 
 @pytest.fixture
-def waiting(program_machine: ThrowawayMachine) -> Iterator[Waiting]:
+def waiting(program_machine: ThrowawayMachine) -> Waiting:
     return Waiting(program_machine)
 
 

@@ -23,7 +23,7 @@ def mounted(device: str, file_system: str, point: str = "/") -> str:
 def stored(tmp_path: Path, mounts: str, devices: Mapping[str, tuple[str, str, tuple[str, ...]]]) -> object:
     """What is read; of each device by its number: its name, its mapper's identity, and what it is made of."""
     files: dict[str, str] = {**GRUB, MOUNTS: mounts}
-    links = {}
+    links: dict[str, str] = {}
     for number, (name, identity, parts) in devices.items():
         place = DISK if name == "sda2" else MAPPED.format(name)
         files[f"{place}/size"] = "1"

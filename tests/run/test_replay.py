@@ -1,5 +1,6 @@
 import pytest
 
+from kvmwizard.plan.build_model import KernelRuns
 from kvmwizard.run.model import (
     Event,
     RestartNeeded,
@@ -103,3 +104,12 @@ def test_a_restart_is_asked_for_until_somebody_tries_again() -> None:
     assert restart_asked_in([BEGAN, RUNNER, asked, RETRY]) is None
     again = asked.model_copy(update={"boot_id": BOOT})
     assert restart_asked_in([BEGAN, RUNNER, asked, RETRY, again]) == BOOT
+
+
+def test_a_restart_that_is_asked_for_anew_waits_again() -> None:
+    restart = step("a").model_copy(update={"conditions": (KernelRuns(release="6.1.0"),)})
+    asked = RestartNeeded(time=5, boot_id=BOOT)
+    done = replay("r", plan_of(restart), [BEGAN, RUNNER, asked, RUNNER, DONE], alive=True, boot_id=BOOT)
+    assert done.steps["a"].status is StepStatus.DONE
+    again = replay("r", plan_of(restart), [BEGAN, RUNNER, DONE, asked], alive=False, boot_id=BOOT)
+    assert again.steps["a"].status is StepStatus.WAITING
