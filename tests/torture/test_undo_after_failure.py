@@ -14,7 +14,7 @@ from tests.run.test_in_machine import Runs
 from tests.run.test_tree_runs import grub, staged_step
 from tests.run.trees import Root
 from tests.torture.strikes import operations, put_into_helper, strike, strike_no_more
-from tests.torture.test_twice import ACCESS, HERE, SOFTWARE, default_start, host, next_start
+from tests.torture.test_twice import ACCESS, HERE, SOFTWARE, default_start, host, next_start, statuses
 
 __all__ = ["host"]
 
@@ -81,6 +81,9 @@ class Trial:
         if struck["status"] != "done":
             self.runs.ask("retry", undo)
             struck = self.runs.end(undo)
+        elif "failed" in statuses(struck).values():
+            # What may be in use stays where it cannot be taken back, and the undo is over: ask for another.
+            return self.undo(run_id)
         return [*self.amiss(), *([] if struck["status"] == "done" else [str(struck)])]
 
     def amiss(self) -> list[str]:
