@@ -28,6 +28,7 @@ from tests.end_to_end.wizard import MOST_LINES, page_shown
 CHECKOUT = Path(__file__).parents[2]
 KVMWIZARD = (sys.executable, "-m", "kvmwizard")
 PAGE_SECONDS = 60.0
+MOVE_SECONDS = 10.0
 CHUNK_BYTES = 65536
 LOOK_SECONDS = 0.05
 MARKED = re.compile(r"^[▸> ](?P<mark>\([●* ]\)|\[[✔x ]\]) (?P<title>\S+(?: \S+)*)")
@@ -245,14 +246,14 @@ def cursor_line(screen: str) -> str:
 
 
 def go_to(terminal: "LocalTerminal", text: str) -> None:
-    """Move the cursor to the line with the text. Raises NotShownError."""
+    """Move the cursor to the line with the text. Raises NotShownError, as where there is none."""
     for _ in range(MOST_LINES):
         screen = terminal.screen
         now = cursor_line(screen)
         if text in now:
             return
         terminal.press("Up" if text in screen.partition(now)[0] else "Down")
-        terminal.wait_until(partial(_has_moved, now), f"the cursor elsewhere than on {now}")
+        terminal.wait_until(partial(_has_moved, now), f"the cursor elsewhere than on {now}", MOVE_SECONDS)
     raise NotShownError(f"no line with {text!r} on:\n{terminal.screen}")
 
 
@@ -264,3 +265,16 @@ def marks(screen: str) -> dict[str, str]:
     """The marks of the choices and switches in sight, by title."""
     found = (MARKED.match(line) for line in screen.splitlines())
     return {each["title"]: each["mark"] for each in found if each}
+
+
+def seconds_of_pressure() -> float:
+    """How long, since the start, somebody waited for a processor of this machine's; 0 where nobody counts.
+
+    See Documentation/accounting/psi.rst. What a program takes less what this grew by meanwhile is what it
+    takes at most where nobody else is at work.
+    """
+    try:
+        some = Path("/proc/pressure/cpu").read_text(encoding="ascii").splitlines()[0]
+    except OSError:
+        return 0.0
+    return int(some.rpartition("total=")[2]) / 1e6

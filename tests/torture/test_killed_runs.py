@@ -25,6 +25,7 @@ from tests.machine.machine import ThrowawayMachine
 from tests.run.plans import files, plan_of, removing_step, starts
 from tests.run.test_in_machine import GROUP, WRITE, Runs, member, step
 from tests.run.trees import IDENTITY, KERNEL, KERNEL_NAME, RELEASE, Root, install_kernel, packed
+from tests.torture.terminal import seconds_of_pressure
 
 RESUME_SECONDS = 2.0
 END_SECONDS = 120.0
@@ -124,15 +125,6 @@ def undisturbed(prepared: Layer) -> Iterator[tuple[After, float]]:
         state = runs.carry_out(run_id)
         assert state["status"] == "done", state
         yield After.of(machine), time.monotonic() - began
-
-
-def seconds_of_pressure() -> float:
-    """How long, since the start, somebody waited for a processor here (Documentation/accounting/psi.rst)."""
-    try:
-        some = Path("/proc/pressure/cpu").read_text(encoding="ascii").splitlines()[0]
-    except OSError:
-        return 0.0
-    return int(some.rpartition("total=")[2]) / 1e6
 
 
 def go_on(runs: Runs, run_id: str) -> float:

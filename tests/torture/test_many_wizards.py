@@ -26,6 +26,7 @@ from tests.end_to_end.wizard import page_shown
 from tests.run.plans import files, plan_of, removing_step, starts
 from tests.torture.terminal import LocalTerminal, open_here, wait_for_page_here
 
+SLOW = pytest.mark.slow
 TOGETHER = 20
 OPEN_ALREADY = "is open already in another terminal"
 NEVER_A_PROCESS = 2**22 + 1
@@ -39,8 +40,8 @@ ELECTIONS = 3
 
 STALE_LOCKS = (
     pytest.param(lambda: f"{NEVER_A_PROCESS}\n", id="of a dead process"),
-    pytest.param(lambda: f"{os.getpid()}\n", id="of a process that has the number now"),
-    pytest.param(lambda: "nonsense" * 1000, id="that says nothing"),
+    pytest.param(lambda: f"{os.getpid()}\n", id="of a process that has the number now", marks=SLOW),
+    pytest.param(lambda: "nonsense" * 1000, id="that says nothing", marks=SLOW),
 )
 
 
@@ -114,7 +115,7 @@ def a_round(state: Path, count: int) -> tuple[int, int]:
 
 
 def test_of_wizards_started_at_once_one_writes(tmp_path: Path, tries: Tries, counts: Counts) -> None:
-    rounds, together = tries(short=1, full=100), tries(short=4, full=TOGETHER)
+    rounds, together = tries(short=1, full=100), tries(short=3, full=TOGETHER)
     results = [a_round(tmp_path / str(number), together) for number in range(rounds)]
     counts(
         "Wizards started at once",
@@ -223,8 +224,12 @@ def wait_for(wanted: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{}, {"boot_id": ANOTHER_BOOT}, {"process_start": 1}, {"pid": NEVER_A_PROCESS}],
-    ids=["killed", "of another boot", "its number given to another process", "of no process"],
+    [
+        pytest.param({"boot_id": ANOTHER_BOOT}, id="of another boot"),
+        pytest.param({}, id="killed", marks=SLOW),
+        pytest.param({"process_start": 1}, id="its number given to another process", marks=SLOW),
+        pytest.param({"pid": NEVER_A_PROCESS}, id="of no process", marks=SLOW),
+    ],
 )
 def test_a_run_whose_runner_is_dead_is_taken_over(tmp_path: Path, change: dict[str, int | str]) -> None:
     gate = tmp_path / "gate"
@@ -260,7 +265,7 @@ def runners_of_a_race(folder: Path, together: int) -> int:
 
 
 def test_of_runners_started_at_once_one_runs(tmp_path: Path, tries: Tries, counts: Counts) -> None:
-    rounds, together = tries(short=1, full=20), tries(short=4, full=TOGETHER)
+    rounds, together = tries(short=1, full=20), tries(short=3, full=TOGETHER)
     folders = [tmp_path / str(number) for number in range(rounds)]
     for folder in folders:
         folder.mkdir()

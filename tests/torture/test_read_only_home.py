@@ -47,8 +47,8 @@ def agree(terminal: Terminal) -> None:
     ("spoil", "reason"),
     [
         pytest.param(READ_ONLY, "Read-only file system", id="read-only"),
-        pytest.param(FULL, "No space left on device", id="full"),
-        pytest.param(NOT_HERS, "Permission denied", id="not hers"),
+        pytest.param(FULL, "No space left on device", id="full", marks=pytest.mark.slow),
+        pytest.param(NOT_HERS, "Permission denied", id="not hers", marks=pytest.mark.slow),
     ],
 )
 def test_another_place_is_offered_and_keeps_the_answers(
@@ -77,6 +77,7 @@ def test_another_place_is_offered_and_keeps_the_answers(
     counts(f"A home that takes nothing, {reason}", offered=2, answers_lost=0)
 
 
+@pytest.mark.slow
 def test_the_answers_of_a_home_that_became_read_only_come_along(program_machine: ThrowawayMachine) -> None:
     machine = program_machine
     terminal = open_wizard(machine, user="alice")
@@ -93,6 +94,7 @@ def test_the_answers_of_a_home_that_became_read_only_come_along(program_machine:
     moved.wait_for("[✔] UEFI firmware")
 
 
+@pytest.mark.slow
 def test_who_declines_is_told_why_it_ends(program_machine: ThrowawayMachine) -> None:
     machine = program_machine
     machine.do(["/bin/sh", "-c", READ_ONLY])
@@ -102,6 +104,7 @@ def test_who_declines_is_told_why_it_ends(program_machine: ThrowawayMachine) -> 
     assert "Read-only file system" in one_line(terminal.screen)
 
 
+@pytest.mark.slow
 def test_a_place_of_somebody_elses_is_not_taken(program_machine: ThrowawayMachine) -> None:
     machine = program_machine
     place = place_of(machine)
@@ -110,6 +113,7 @@ def test_a_place_of_somebody_elses_is_not_taken(program_machine: ThrowawayMachin
     offered(machine, place.replace("/var/tmp", "/tmp"))
 
 
+@pytest.mark.slow
 def test_a_directory_that_was_chosen_is_not_left(program_machine: ThrowawayMachine) -> None:
     machine = program_machine
     machine.do(["/bin/sh", "-c", READ_ONLY])

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
@@ -25,11 +26,14 @@ def one_line(screen: str) -> str:
     return " ".join(screen.split())
 
 
+def has_asked(times: int, screen: str) -> bool:
+    return screen.count("[sudo] password") >= times
+
+
 def give(terminal: Terminal, *passwords: str) -> None:
     """Answer sudo's questions, each once it is asked."""
     for number, password in enumerate(passwords):
-        asked = number + 1
-        terminal.wait_until(lambda screen, asked=asked: screen.count("[sudo] password") >= asked, "sudo", 30)
+        terminal.wait_until(partial(has_asked, number + 1), f"question {number + 1} of sudo's")
         terminal.type(password)
         terminal.press("Enter")
 
