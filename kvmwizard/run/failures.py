@@ -161,6 +161,8 @@ def failure_words(step: Step, outcome: Outcome, log: Sequence[str], found: Words
         return outcome.words
     attempt = last_attempt(log)
     text = "\n".join(attempt)
+    if outcome.code == "system":
+        return _cause(outcome.detail) or _coded(outcome)
     if outcome.code is not None and outcome.code not in ("killed", "command"):
         return _coded(outcome)
     guest = next((action for action in step.actions if isinstance(action, RunGuestAs)), None)
@@ -170,9 +172,9 @@ def failure_words(step: Step, outcome: Outcome, log: Sequence[str], found: Words
             user=guest.user,
             problem=outcome.output or _last_line(attempt),
         )
-    for pattern, words in CAUSES:
-        if pattern.search(text):
-            return words
+    cause = _cause(text)
+    if cause is not None:
+        return cause
     if outcome.code is not None:
         return _coded(outcome)
     if outcome.returncode is not None and outcome.returncode < 0:
@@ -189,6 +191,10 @@ def failure_words(step: Step, outcome: Outcome, log: Sequence[str], found: Words
         found=found if found is not None else "",
         step=step.id,
     )
+
+
+def _cause(text: str) -> Words | None:
+    return next((words for pattern, words in CAUSES if pattern.search(text)), None)
 
 
 def last_attempt(log: Sequence[str]) -> tuple[str, ...]:

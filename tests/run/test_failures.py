@@ -104,3 +104,14 @@ def test_a_guest_that_did_not_run_says_why() -> None:
 def test_commands_that_succeeded_in_vain_say_what_is_missing() -> None:
     outcome = Outcome(0, None, "", None)
     assert "not there" in failure_words(step("a"), outcome, [], say("not there")).english
+
+
+@pytest.mark.parametrize(
+    ("detail", "advice"),
+    [
+        ("[Errno 28] No space left on device: '/opt/kvmwizard'", "Make room"),
+        ("[Errno 5] Input/output error", "The system refused: [Errno 5] Input/output error."),
+    ],
+)
+def test_what_the_system_refused_has_its_cause_named_where_it_is_known(detail: str, advice: str) -> None:
+    assert advice in words("", Outcome(None, "system", detail, None))

@@ -210,7 +210,7 @@ def test_no_answer_is_lost_whatever_befalls_its_saving(
     subject = Answering(strikes, folder)
     found = strike_everywhere(subject, ALL, every=tries(short=5, full=1))
     counts("faults while answers are saved", **found.figures)
-    twice = strike_twice(subject, TWICE, every=tries(short=17, full=1))
+    twice = strike_twice(subject, TWICE[: tries(short=1, full=3)], every=tries(short=7, full=2))
     counts("two faults while answers are saved", **twice.figures)
     assert found.amiss + twice.amiss == []
 
@@ -221,7 +221,7 @@ def test_no_event_is_lost_whatever_befalls_the_journal(
     subject = Journaling(strikes, folder)
     found = strike_everywhere(subject, ALL, every=tries(short=5, full=1))
     counts("faults while events are journaled", **found.figures)
-    twice = strike_twice(subject, TWICE, every=tries(short=13, full=1))
+    twice = strike_twice(subject, TWICE[: tries(short=1, full=3)], every=tries(short=7, full=1))
     counts("two faults while events are journaled", **twice.figures)
     assert found.amiss + twice.amiss == []
 
@@ -232,7 +232,7 @@ def test_a_run_that_was_begun_can_be_read_or_is_not_there(
     subject = Beginning(strikes, folder)
     found = strike_everywhere(subject, ALL, every=tries(short=13, full=1))
     counts("faults while a run is made", **found.figures)
-    twice = strike_twice(subject, TWICE, every=tries(short=41, full=2))
+    twice = strike_twice(subject, TWICE[: tries(short=1, full=3)], every=tries(short=29, full=3))
     counts("two faults while a run is made", **twice.figures)
     assert found.amiss + twice.amiss == []
 
@@ -242,7 +242,7 @@ def test_a_run_ends_the_same_whatever_befalls_its_runner(
 ) -> None:
     subject = Running(strikes, folder)
     found = strike_everywhere(subject, ALL, every=tries(short=47, full=1))
-    twice = strike_twice(subject, TWICE, every=tries(short=71, full=9))
+    twice = strike_twice(subject, TWICE[: tries(short=1, full=3)], every=tries(short=47, full=9))
     counts("faults of a runner", **found.figures)
     counts("two faults of a runner", **twice.figures)
     counts("steps of runners with faults", begun_again=subject.begun_again, done_twice=subject.done_twice)

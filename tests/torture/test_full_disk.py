@@ -59,7 +59,7 @@ def test_a_run_stops_on_a_full_disk_and_goes_on_with_room(
 ) -> None:
     stopped, runs, amiss = 0, 0, []
     for size in SIZES[: tries(short=1, full=3)]:
-        for free in range(0, 14, tries(short=5, full=1)):
+        for free in range(0, 14, tries(short=7, full=1)):
             work = tmp_path / f"work-{size}-{free}"
             settings = {"megabytes": size, "free": free, "work": str(work)}
             found = on_small_disk("run", folder=str(tmp_path / "disk"), **settings)
@@ -88,7 +88,7 @@ def test_sources_are_got_on_a_full_disk_once_there_is_room(
         downloads.mirror.key.public = builder.folder / "key.asc"
         downloads.mirror.key.public.write_bytes(ours.read_bytes())
         downloads.mirror.key.public.chmod(0o644)
-        for size in SIZES[: tries(short=2, full=3)]:
+        for size in SIZES[: tries(short=1, full=3)]:
             found = on_small_disk("sources", megabytes=size, **_sources(builder, downloads))
             refused.append(len(found["said"]))
             amiss += found["amiss"]
