@@ -207,7 +207,7 @@ def _add_report(commands: "Commands[argparse.ArgumentParser]") -> None:
         "--output",
         type=Path,
         metavar=_("FILE"),
-        help=_("where to write it (default: a new file in the current folder)"),
+        help=_("the file, or the folder for it (default: a new file in the current folder)"),
     )
     parser.add_argument(
         "--with-names",

@@ -22,7 +22,9 @@ def run(options: Options) -> ExitCode:
         with refusing_runs():
             runs.directory(options.run)
     report = collect(runs, options.run, with_names=options.with_names)
-    path = options.output.absolute() if options.output is not None else usual_path()
+    path = options.output or usual_path()
+    if path.is_dir():
+        path = usual_path(path)
     if not options.json:
         show("\n".join(report_lines(report)))
     wanted = options.yes or _agrees(path, options)

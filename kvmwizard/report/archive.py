@@ -1,5 +1,6 @@
 """Packs a report, and puts it where nothing was."""
 
+import contextlib
 import errno
 import gzip
 import io
@@ -21,15 +22,23 @@ class ReportRefused(Refusal):
     """The report cannot be written there; `words` says why and what to do."""
 
 
-def usual_path() -> Path:
-    """A name of its own in the folder where one is, else in the home directory; nothing is made."""
-    folder = Path.cwd() if os.access(Path.cwd(), os.W_OK | os.X_OK) else Path.home()
+def usual_path(folder: Path | None = None) -> Path:
+    """A free name in the folder, else in that where one is, else in the home directory."""
+    folder = _usual_folder() if folder is None else folder
     stem = f"kvmwizard-report-{time.strftime('%Y%m%d-%H%M%S')}"
     path, number = folder / f"{stem}.tar.gz", 1
     while os.path.lexists(path):
         number += 1
         path = folder / f"{stem}-{number}.tar.gz"
     return path
+
+
+def _usual_folder() -> Path:
+    # The folder where one is may have been removed.
+    with contextlib.suppress(FileNotFoundError):
+        if os.access(Path.cwd(), os.W_OK | os.X_OK):
+            return Path.cwd()
+    return Path.home()
 
 
 def write_report(report: Report, path: Path) -> None:

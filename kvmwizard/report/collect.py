@@ -24,8 +24,8 @@ from kvmwizard.report.values import rebuilt
 from kvmwizard.run.store import RunStore, journal_path
 from kvmwizard.words import Words, say
 
-MOST_BYTES = 4 * 1024 * 1024
-"""Of one file, its end: a kernel's whole log has less."""
+MOST_BYTES = 1024 * 1024
+"""Of one file, its end: what failed stands there, and a kernel's whole log has hardly more."""
 MOST_FAULTS = 3
 """Details of our own faults, the latest."""
 

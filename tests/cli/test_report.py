@@ -33,3 +33,10 @@ def test_a_run_that_there_is_not_is_refused(tmp_path: Path) -> None:
     result = kvmwizard(tmp_path, "report", "20260101-000000-00000000")
     assert result.returncode == 1
     assert "There is no run" in result.stderr
+
+
+def test_a_folder_gets_a_report_of_its_own_name(tmp_path: Path) -> None:
+    result = kvmwizard(tmp_path, "report", "--yes", "--output", tmp_path)
+    assert result.returncode == 0, result.stderr
+    (path,) = tmp_path.glob("kvmwizard-report-*.tar.gz")
+    assert f"Written to {path}," in " ".join(result.stdout.split())

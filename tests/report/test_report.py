@@ -15,6 +15,7 @@ from kvmwizard.report.text import report_as_json, report_lines
 from kvmwizard.run.launch import start_runner
 from kvmwizard.run.store import RunStore, journal_path
 from kvmwizard.session import Session, SessionStore
+from tests.facts_builder import make_facts
 from tests.run.plans import files, plan_of, removing_step
 from tests.run.test_runner import wait_for_end
 
@@ -34,6 +35,12 @@ def store(tmp_path: Path) -> RunStore:
     start_runner(made, run_id)
     wait_for_end(made, run_id)
     return made
+
+
+@pytest.fixture
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine itself matters to few tests, and takes a while to read."""
+    monkeypatch.setattr(collecting, "gather", lambda *_: make_facts())
 
 
 def content(report: Report, name: str) -> str:
@@ -73,6 +80,7 @@ def test_with_names_nothing_is_taken_out(store: RunStore) -> None:
     assert "left in" in list(report_lines(report))[-1]
 
 
+@pytest.mark.usefixtures("quickly")
 def test_what_it_holds_is_shown_with_counts(store: RunStore) -> None:
     report = collect(store)
     lines = list(report_lines(report))
@@ -85,6 +93,7 @@ def test_what_it_holds_is_shown_with_counts(store: RunStore) -> None:
     assert counted["bytes"] == len(content(report, "run/logs/first.log"))
 
 
+@pytest.mark.usefixtures("quickly")
 def test_the_archive_is_for_one_person_alone_and_overwrites_nothing(store: RunStore, tmp_path: Path) -> None:
     report, path = collect(store), tmp_path / "report.tar.gz"
     old = os.umask(0)
@@ -107,6 +116,7 @@ def test_the_archive_is_for_one_person_alone_and_overwrites_nothing(store: RunSt
     assert not list(tmp_path.glob(".*.unfinished"))
 
 
+@pytest.mark.usefixtures("quickly")
 def test_a_place_that_cannot_be_written_to_is_said(store: RunStore, tmp_path: Path) -> None:
     with pytest.raises(ReportRefused, match="No such file or directory"):
         write_report(collect(store), tmp_path / "no" / "report.tar.gz")
@@ -118,10 +128,12 @@ def test_the_usual_name_is_one_that_is_free(tmp_path: Path, monkeypatch: pytest.
     first.touch()
     for _ in range(3):
         assert not usual_path().exists()
+    assert usual_path(tmp_path / "reports").parent == tmp_path / "reports"
     assert first.parent == tmp_path
     assert ME not in first.name
 
 
+@pytest.mark.usefixtures("quickly")
 def test_a_damaged_journal_is_packed_as_it_is_and_said(store: RunStore) -> None:
     path = journal_path(store.directory(store.runs()[0]))
     path.write_bytes(b'{"event": "run-be\xffrta berta 10.20.30.40\n')
@@ -148,6 +160,7 @@ def test_without_session_run_or_facts_it_packs_what_there_is(
 
 
 @pytest.mark.parametrize("kind", ["fifo", "link", "directory", "unreadable JSON", "huge"])
+@pytest.mark.usefixtures("quickly")
 def test_odd_files_in_a_run_s_place_hold_nothing_up(store: RunStore, tmp_path: Path, kind: str) -> None:
     directory = store.directory(store.runs()[0])
     path = directory / "logs" / "odd.log"
@@ -181,7 +194,19 @@ def test_the_run_that_the_session_names_is_the_one(store: RunStore, tmp_path: Pa
     assert last_run(store) == store.runs()[-1] != named
 
 
+@pytest.mark.usefixtures("quickly")
 def test_what_is_missing_names_nobody_either(store: RunStore) -> None:
     (store.state_directory / "session.json").unlink()
     (gone,) = collect(store).missing
     assert gone.name == "answers.json"
+
+
+def test_a_folder_that_was_removed_is_no_place_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert usual_path().parent == tmp_path
