@@ -114,7 +114,7 @@ def make_run(state: Path) -> tuple[RunStore, str]:
             RunEnded(time=12, good=False),
         ):
             journal.append(event)
-    record = LockRecord(holder=this_process(), problem=say("The runner had to go."))
+    record = LockRecord(holder=this_process(), problem=say("The runner had to go: {why}.", why="no room"))
     (directory / LOCK_NAME).write_text(record.model_dump_json(), encoding="ascii")
     (directory / "logs" / "group.make.log").write_text("groupadd: failed\n", encoding="ascii")
     progress = "".join(json.dumps(line) + "\n" for line in PROGRESS)

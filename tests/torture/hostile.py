@@ -151,12 +151,17 @@ SIGNS = (
 )
 
 
+TELLING = ("\x1b[2J", f"$(touch {MARK})", f"--{TOKEN}=1")
+"""Of each kind one that is always among them, however few are tried."""
+
+
 def payloads(number: int, seed: int) -> list[str]:
     """So many different texts: those above, then pairs of them."""
     known = list(dict.fromkeys((*COMMANDS, *OPTIONS, *PLACES, *SIGNS)))
     chance = random.Random(seed)  # noqa: S311  -- no secret
     if number <= len(known):
-        return chance.sample(known, number)
+        others = [text for text in known if text not in TELLING]
+        return [*TELLING[:number], *chance.sample(others, max(number - len(TELLING), 0))]
     found = dict.fromkeys(known)
     while len(found) < number:
         found[f"{chance.choice(known)[:200]}{chance.choice(known)[:200]}"] = None

@@ -20,10 +20,12 @@ from kvmwizard.catalog.listed import Listed
 from kvmwizard.fetch.partial_file import Origin, PartialFile
 from kvmwizard.product import read_stamp, write_stamp
 from kvmwizard.run.journal import Journal
+from kvmwizard.run.json import run_report
 from kvmwizard.run.liveness import LOCK_NAME
 from kvmwizard.run.model import JOURNAL_VERSION, RunStopped
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.store import RunStore, journal_path
+from kvmwizard.run.text import run_lines
 from kvmwizard.run.undo import undo_plan
 from kvmwizard.run.workers import last_told, refusal, told_words
 from kvmwizard.words import say
@@ -90,14 +92,20 @@ def is_newer_journal(content: bytes) -> bool:
     return type(version) is int and version > JOURNAL_VERSION
 
 
+def shown(store: RunStore, run_id: str) -> tuple[str, str]:
+    """All that is said of the run, to people and to programs."""
+    state = store.read(run_id)
+    return "\n".join(run_lines(state, 80)), json.dumps(run_report(state), allow_nan=False)
+
+
 def look_at(store: RunStore, run_id: str, content: bytes) -> str:
     """Read the run in every way, then go on writing it; what came of it."""
     path = journal_path(store.directory(run_id))
     path.write_bytes(content)
     fresh = RunStore(store.state_directory)
-    for look in (fresh.read, fresh.events, partial(undo_plan, fresh)):
+    for look in (partial(shown, fresh), fresh.events, partial(undo_plan, fresh)):
         with contextlib.suppress(RunRefused):
-            str(look(run_id))
+            look(run_id)
     assert path.read_bytes() == content, "looking changes nothing"
     return go_on(path, content)
 
@@ -124,7 +132,10 @@ def test_every_kind_of_bad_journal(
 ) -> None:
     store, run_id = run
     good = journal_path(store.directory(run_id)).read_bytes()
-    cases = sample(journal_kinds(good), tries(short=120, full=ALL), seed)
+    kinds = list(journal_kinds(good))
+    cases = sample(iter(kinds), tries(short=120, full=ALL), seed)
+    # Always among them, however few are tried: times that no calendar has.
+    cases += [case for case in kinds if case.name.startswith("line 0: time is odd")]
     outcomes = {"refused": 0, "cut": 0, "whole": 0}
     for case in cases:
         try:
@@ -295,7 +306,7 @@ def test_lock_records_gone_bad(run: tuple[RunStore, str], tries: Tries, counts: 
         path.write_bytes(case.content)
         state = RunStore(store.state_directory).read(run_id)
         assert state.status == "failed", case.name
-        assert "{" not in str(state.notice) or b"{" in case.content
+        str(state.notice)
     counts("bad lock records", kinds=len(cases), tracebacks=0)
 
 
