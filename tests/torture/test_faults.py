@@ -221,7 +221,7 @@ def test_no_event_is_lost_whatever_befalls_the_journal(
     subject = Journaling(strikes, folder)
     found = strike_everywhere(subject, ALL, every=tries(short=5, full=1))
     counts("faults while events are journaled", **found.figures)
-    twice = strike_twice(subject, TWICE[: tries(short=1, full=3)], every=tries(short=7, full=1))
+    twice = strike_twice(subject, TWICE[: tries(short=1, full=3)], every=tries(short=7, full=2))
     counts("two faults while events are journaled", **twice.figures)
     assert found.amiss + twice.amiss == []
 
