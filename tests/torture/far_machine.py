@@ -170,6 +170,13 @@ class FarMachine:
         """The server's processes for alice's logins, but for those whose near side vanished."""
         return [each for each in self.processes("alice", "^sshd: alice") if each not in self._vanished]
 
+    def hang_up(self) -> None:
+        """SIGHUP to alice's runner and to root's helper, of which there is one each."""
+        runner = self.processes("alice", "kvmwizard[.]run[.]runner")
+        helper = self.processes("root", "python.* -c import sys,hashlib")
+        assert (len(runner), len(helper)) == (1, 1)
+        self.machine.do(["kill", "-HUP", *map(str, (*runner, *helper))])
+
     # Ways to cut a connection.
 
     def reset(self) -> None:

@@ -246,6 +246,7 @@ def test_a_build_goes_on_while_the_connection_is_cut(
             near.vanish()
         else:
             near.cut(way)
+        far.hang_up()
         assert build.state()["status"] == "running"
         if number:
             least = build.log("kernel.compile")
