@@ -187,8 +187,9 @@ def refuse_untrusted_file(path: Path, status: os.stat_result) -> None:
 def write_atomically(path: Path, content: bytes, mode: int = 0o600) -> None:
     """Replace a file so that, even after a power cut, it holds the old or the new content whole.
 
-    The mode holds whatever the umask. Raises OSError, the old content then
-    being untouched and nothing left behind.
+    The mode holds whatever the umask. Raises OSError, nothing then being left
+    behind, and the old content untouched; or, where the directory alone could
+    not be synced, the new content there, which a power cut may take back.
     """
     unfinished = path.with_name(f".{path.name}.{os.urandom(8).hex()}{UNFINISHED_SUFFIX}")
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
