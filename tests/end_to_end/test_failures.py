@@ -109,6 +109,7 @@ def try_again(machine: ThrowawayMachine, terminal: Terminal) -> None:
             break
         give(terminal, ALICE_PASSWORD)
         terminal.wait_until(lambda shown: "password for" not in shown, "the wizard")
+    terminal.wait_until(lambda _: run_of(machine)["status"] == "failed", "its end", RUN_SECONDS)
     asked(terminal)
 
 
