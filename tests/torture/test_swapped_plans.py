@@ -186,6 +186,7 @@ def journal_tried(machine: ThrowawayMachine, run_id: str, commands: str) -> str:
     return said.stderr
 
 
+@pytest.mark.slow
 def test_root_takes_no_run_of_another_user_for_its_own(
     program_machine: ThrowawayMachine, counts: Counts
 ) -> None:
