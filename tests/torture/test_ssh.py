@@ -139,6 +139,26 @@ def saved_answers(far: FarMachine) -> dict[str, Any]:
     return {page: answer for page, answer in session["answers"].items() if answer is not None}
 
 
+def test_a_cut_connection_leaves_the_wizard_and_the_terminal_as_they_were(
+    far: FarMachine, counts: Counts
+) -> None:
+    near = Near.of(far)
+    near.log_in_again("Welcome")
+    near.cut("reset")
+    near.log_in_again("Welcome")
+    settled(near.terminal)
+    near.terminal.press("Enter")
+    wait_for_page(near.terminal, "Hardware")
+    near.cut("session killed")
+    near.log_in_again("Hardware")
+    # Told to end while the connection stands, the wizard puts the terminal back itself.
+    far.machine.do(["kill", "-HUP", *map(str, far.wizards())])
+    near.assert_sane()
+    counts("the SSH connection cut", cuts=near.cuts, terminals_set_otherwise=near.other_settings)
+    assert near.other_settings == 0
+    assert not list(far.machine.path(STATE).glob("fault-*"))
+
+
 @pytest.mark.slow
 def test_the_connection_cut_on_every_page(
     far: FarMachine, answers: dict[str, Any], tries: Tries, counts: Counts
@@ -174,7 +194,6 @@ def test_the_connection_cut_on_every_page(
             near.terminal.press("Escape")
             wait_for_page(near.terminal, "Review")
     near.leave()
-    # Told to end while the connection stands, the wizard puts the terminal back itself.
     for name in ("HUP", "TERM"):
         near.log_in_again("Review")
         far.machine.do(["kill", f"-{name}", *map(str, far.wizards())])
@@ -222,6 +241,7 @@ class Build:
         return state
 
 
+@pytest.mark.slow
 def test_a_build_goes_on_while_the_connection_is_cut(
     far: FarMachine, answers: dict[str, Any], tries: Tries, counts: Counts, seed: int
 ) -> None:
