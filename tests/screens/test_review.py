@@ -12,5 +12,5 @@ def test_what_undo_leaves_is_said_beside_what_runs() -> None:
             told = [part.text for part in explanation if part.label == "Undo"]
             assert told == ([] if step.lasting is None else [str(step.lasting)])
             assert any(part.label == "Runs" for part in explanation) or step.awaits_restart
-            said |= {step.id: text for text in told}
+            said[step.id] = "".join(told)
     assert {step for step, part in STAYS.items() if part not in said.get(step, "")} == set()
