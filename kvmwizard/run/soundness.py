@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterable
 
-from kvmwizard.plan.changes import parse_change
+from kvmwizard.packages.managers import MANAGERS
+from kvmwizard.plan.changes import PackagesAdded, parse_change
 from kvmwizard.plan.conditions import changes_between
 from kvmwizard.plan.model import Plan, Step
 from kvmwizard.run.model import Event, StepDone, StepFailed, StepStarted
@@ -40,9 +41,10 @@ def garbled_step(plan: Plan, events: Iterable[Event]) -> str | None:
 
 
 def _check_changes(changes: tuple[str, ...]) -> None:
-    """Raises ValueError where one is none."""
-    for change in changes:
-        parse_change(change)
+    """Raises ValueError where one is none, or is of a package manager that nobody knows."""
+    for change in map(parse_change, changes):
+        if isinstance(change, PackagesAdded) and change.manager not in MANAGERS:
+            raise ValueError(change.manager)
 
 
 def _check_observed(step: Step, before: tuple[str, ...]) -> None:

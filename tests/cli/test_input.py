@@ -236,3 +236,26 @@ def test_a_home_that_does_not_exist_does_not_keep_anybody_from_looking(tmp_path:
     for words in (["check"], ["plan"], ["status"], []):
         assert kvmwizard(tmp_path / "absent", *words).returncode in {0, 1}
     assert not (tmp_path / "absent").exists()
+
+
+def test_a_wrong_argument_is_named_without_what_steers_a_terminal(tmp_path: Path) -> None:
+    ended = kvmwizard(tmp_path, "status", "frob\x1b[2J\u202e")
+    assert ended.returncode == 2
+    assert "frob?[2J?" in ended.stderr
+
+
+def test_a_pipe_that_stays_silent_is_not_waited_for_without_end(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    ended = kvmwizard(tmp_path, "plan", "--answers", pipe)
+    assert ended.returncode == 2
+    assert "Nothing came through" in ended.stderr
+
+
+def test_a_name_that_is_too_long_is_said_and_no_fault(tmp_path: Path) -> None:
+    answers = tmp_path / "answers.json"
+    qemu = {"source": "local", "path": "/" + "x" * 300}
+    answers.write_text(json.dumps({"qemu": {"qemu": qemu}}))
+    ended = kvmwizard(tmp_path, "plan", "--answers", answers)
+    assert ended.returncode == 2
+    assert "There is no program /xxx" in ended.stderr
