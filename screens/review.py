@@ -188,6 +188,10 @@ def step_entry(step: Step, evidence: Words | None) -> Entry:
     if evidence is not None:
         parts.append(Part(_("Already"), str(evidence)))
     parts += [Part(_("Runs") if not index else "", text) for index, text in enumerate(step_shell(step))]
+    if step.awaits_restart:
+        parts.append(
+            Part(_("You"), _("You restart this machine, when it suits you; the run waits for that."))
+        )
     if step.lasting is not None:
         parts.append(Part(_("Undo"), str(step.lasting)))
     if not step.required:

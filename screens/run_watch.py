@@ -239,6 +239,8 @@ def step_explanation(step: Step, state: StepState, progress: StepProgress | None
         return (now, Part(_("Left"), _("How much there is to do is still being counted.")))
     if state.status is StepStatus.RUNNING:
         return (Part(_("Now"), _("It is under way; what it prints is below.")),)
+    if state.status is StepStatus.WAITING and step.awaits_restart:
+        return (Part(_("Next"), _("When all before it is done, you restart this machine, and it goes on.")),)
     if state.status is StepStatus.WAITING:
         return (Part(_("Next"), _("It waits for the steps before it.")),)
     if state.words is None:

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.end_to_end.restart import restarted_into
 from tests.end_to_end.wizard import (
     KVMWIZARD,
     PAGE_SECONDS,
@@ -17,7 +18,6 @@ from tests.end_to_end.wizard import (
 )
 from tests.machine.machine import ThrowawayMachine
 from tests.machine.terminal import Terminal
-from tests.run.test_restart_runs import BOOT_ID, OSRELEASE
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -62,20 +62,14 @@ def test_a_new_kernel_is_installed_told_to_need_a_restart_and_taken_back(
     _, output, _ = kvmwizard(machine, ["verify"])
     assert f"{release} runs after a restart" in " ".join(output.split())
 
-    # Of the restart, a run sees another boot and another kernel.
-    for path, text in ((BOOT_ID, "6c1d8f1e-41cd-4a51-9c9d-2c5a8f6f0a11"), (OSRELEASE, release)):
-        said = f"/opt/{text}"
-        machine.path(said).write_text(f"{text}\n", encoding="ascii")
-        machine.do(["/bin/mount", "--bind", said, path])
-    terminal = open_wizard(machine)
-    wait_for_run(terminal)
-    terminal.press("Enter")
-    screen = wait_for_proof(terminal)
-    assert re.search(r"✔ Installed kernel runs +Linux \S+ is running", screen), screen
-    terminal.press("Enter")
-    assert terminal.wait_for_end() == 0
-    for path in (BOOT_ID, OSRELEASE):
-        machine.do(["/bin/umount", path])
+    with restarted_into(machine, release):
+        terminal = open_wizard(machine)
+        wait_for_run(terminal)
+        terminal.press("Enter")
+        screen = wait_for_proof(terminal)
+        assert re.search(r"✔ Installed kernel runs +Linux \S+ is running", screen), screen
+        terminal.press("Enter")
+        assert terminal.wait_for_end() == 0
 
     undo = Terminal.open(machine, [KVMWIZARD, "undo", "--yes"])
     assert undo.wait_for_end(INSTALLING_SECONDS) == 0

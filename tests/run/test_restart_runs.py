@@ -11,6 +11,7 @@ import pytest
 from kvmwizard.plan.build_model import BootsByDefault, SetDefaultBoot
 from kvmwizard.plan.kernel_boot import NewKernel, choice_steps, restart_steps
 from kvmwizard.plan.model import Step
+from tests.end_to_end.restart import BOOT_ID, OSRELEASE
 from tests.facts_builder import make_facts
 from tests.machine.machine import ThrowawayMachine
 from tests.run.test_in_machine import Runs, State, step
@@ -21,7 +22,6 @@ pytestmark = [pytest.mark.root, pytest.mark.slow]
 NEW = os.uname().release
 """The kernel that really runs: what comes before the restart sees another one in its place."""
 KERNEL = NewKernel(NEW, built=True, installed_by=())
-OSRELEASE, BOOT_ID = "/proc/sys/kernel/osrelease", "/proc/sys/kernel/random/boot_id"
 ENTRY = "gnulinux-advanced-/dev/sda1>gnulinux-{}-advanced-/dev/sda1"
 
 

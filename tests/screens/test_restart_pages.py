@@ -13,6 +13,7 @@ from kvmwizard.run.model import EventModel, RestartNeeded, RootNeeded, RunEnded,
 from kvmwizard.run.store import RunStore
 from kvmwizard.session import Session, SessionStore
 from kvmwizard.words import say
+from screens.review import step_entry
 from screens.run import parting, standing
 from screens.run_watch import RunWatch
 from tests.screens.pilots import Walk, walking
@@ -79,6 +80,8 @@ async def test_before_the_restart_it_is_asked_for_and_what_runs_can_be_proved(st
     async with walking(state_directory) as walk:
         await until(walk, "Restart this machine when it suits you")
         assert "Prove it" in walk.text
+        await walk.pilot.press("home", "down")
+        await until(walk, "you restart this machine, and it goes on")
         state = RunStore(state_directory).read(walk.saved.run_id or "")
         assert "Restart this machine" in str(parting(state))
         await walk.press("enter")
@@ -105,18 +108,21 @@ async def test_of_a_kernel_that_did_not_come_up_the_wizard_says_so_and_how_to_se
 ) -> None:
     waiting(state_directory, (LAST_BOOT,), ABSENT, "proof")
     async with walking(state_directory) as walk:
-        await until(walk, "The new kernel did not come up")
-        await walk.select("kernel.restart")
-        assert f"Linux {ABSENT} did not come up" in " ".join(walk.text.split())
-        assert "Try again" in walk.text
-        await walk.pilot.press("space")
+        await until(walk, f"Linux {ABSENT} did not come up")
         await until(walk, "journalctl -k -b -1")
+        assert "Try again" in walk.text
 
 
 def test_root_is_asked_for_only_once_the_new_kernel_runs_and_says_so(state_directory: Path) -> None:
     words = stands(state_directory, LAST_BOOT, RESTARTED, RootNeeded(time=7.0))
     assert "The new kernel runs" in words
     assert "it then becomes the default" in words
+
+
+def test_at_review_the_restart_is_the_person_s_own() -> None:
+    restart = plan(ABSENT).step("kernel.restart")
+    told = [part.text for part in step_entry(restart, None).explanation]
+    assert told == ["You restart this machine, when it suits you; the run waits for that."]
 
 
 def test_a_failed_restart_is_told_from_other_failures(state_directory: Path) -> None:
