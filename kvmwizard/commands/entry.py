@@ -20,6 +20,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
     prepare_streams()
     options = Options()
     try:
+        _refuse_lost_values(arguments)
         build_parser().parse_args(arguments, namespace=options)
         return _run_command(options)
     except SystemExit as end:
@@ -44,6 +45,16 @@ def _fill_standard_input() -> None:
     """A closed standard input says nothing: else the next file that is opened would stand in its place."""
     if sys.stdin is None:
         sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115  -- open to the end
+
+
+def _refuse_lost_values(arguments: Sequence[str]) -> None:
+    """Raises CommandRefused for --option=--: the argparse of Python 3.11 gives the option no text then."""
+    for word in arguments:
+        if word.startswith("--") and word.endswith("=--"):
+            raise CommandRefused(
+                ExitCode.WRONG_USE,
+                say("{option} needs a value that is not --.", option=word.removesuffix("=--")),
+            )
 
 
 def _run_command(options: Options) -> ExitCode:

@@ -7,7 +7,7 @@ import traceback
 from pathlib import Path
 
 from kvmwizard import __version__
-from kvmwizard.paths import DirectoryRefused, private_directory, state_directory, write_atomically
+from kvmwizard.paths import private_directory, state_directory, write_atomically
 from kvmwizard.words import Words, say
 
 
@@ -19,7 +19,7 @@ def keep_details(chosen: Path | None, error: BaseException) -> Words:
     try:
         path = private_directory(state_directory(chosen)) / name
         write_atomically(path, "\n".join(lines).encode(errors="backslashreplace"))
-    except (DirectoryRefused, OSError):
+    except Exception:  # noqa: BLE001  -- what went wrong before may well be what is wrong here
         # Not even that can be written: the last line says most.
         return say(
             "The details could not be kept in a file. The last of them: {details}",

@@ -259,3 +259,12 @@ def test_a_name_that_is_too_long_is_said_and_no_fault(tmp_path: Path) -> None:
     ended = kvmwizard(tmp_path, "plan", "--answers", answers)
     assert ended.returncode == 2
     assert "There is no program /xxx" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [["status", "--state-dir=--"], ["plan", "--answers=--"], ["check", "--root=--"]]
+)
+def test_an_option_whose_value_argparse_loses_is_named(tmp_path: Path, words: list[str]) -> None:
+    ended = kvmwizard(tmp_path, *words)
+    assert ended.returncode == 2
+    assert words[1].removesuffix("=--") in ended.stderr
