@@ -15,7 +15,7 @@ from kvmwizard.run.model import JOURNAL_VERSION, Event, RunBegan, RunStopped, St
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.words import say
 
-BEGAN = RunBegan(time=1.0, digest="d", boot_id="b")
+BEGAN = RunBegan(time=1.0, journal_version=JOURNAL_VERSION, digest="d", boot_id="b")
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_a_journal_without_a_version_is_of_the_first_and_gets_today_s_from_its_n
     path: Path,
 ) -> None:
     path.write_bytes(b'{"time":1.0,"event":"run-began","digest":"d","boot_id":"b"}\n')
-    assert read_journal(path).began == BEGAN
+    assert read_journal(path).began == BEGAN.model_copy(update={"journal_version": 1})
     with Journal(path) as journal:
         journal.append(skipped(1))
     assert json.loads(path.read_bytes().splitlines()[0])["journal_version"] == JOURNAL_VERSION

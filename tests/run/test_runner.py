@@ -371,7 +371,7 @@ def test_a_journal_that_cannot_grow_stops_the_run_before_the_next_step(
     assert json.loads(said.stdout) == {"running": True}
     state = wait_for_end(store, run_id)
     assert state.status is RunStatus.INTERRUPTED
-    assert "cannot be written" in str(state.notice)
+    assert "The disk is full" in str(state.notice)
     begun = sum(starts(path) for path in paths)
     assert 0 < begun < len(paths)
     start_runner(store, run_id)
