@@ -117,6 +117,12 @@ class LocalTerminal:
             if not self._take(left) and self.ended is not None:
                 return
 
+    def wait_for_output(self, seconds: float) -> None:
+        """Read until something has come and nothing more does, or nothing comes in the time."""
+        if self._take(seconds):
+            while self._take(LOOK_SECONDS):
+                pass
+
     def wait_until(self, shown: Callable[[str], bool], what: str, seconds: float = PAGE_SECONDS) -> str:
         """Read until `shown` holds for the screen, and return it.
 

@@ -1,12 +1,11 @@
 """kill -9 of the wizard at any moment, on every page: what the screen has acknowledged is there again."""
 
 import contextlib
-import operator
 import random
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from kvmwizard.answers import (
@@ -35,6 +34,7 @@ from tests.run.plans import files, plan_of, removing_step, starts
 from tests.torture.terminal import (
     LocalTerminal,
     NotShownError,
+    cursor_line,
     go_to,
     is_settled,
     marks,
@@ -82,6 +82,10 @@ ANSWERED_AT_ONCE = {
 """The choices of these pages that ask nothing more, as for a version; those of other pages never do."""
 
 
+Effect = Callable[[str], bool]
+"""Whether the screen shows what a key did."""
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a wizard is when it is killed: what was saved and shown before the last key."""
@@ -118,33 +122,38 @@ def title_of(page: PageName) -> str:
     return page_named(page).title.english
 
 
-def press_something(terminal: LocalTerminal, page: PageName, chance: random.Random) -> None:
-    """Press one key that matters on the page; never the one that agrees to a plan."""
+def press_something(terminal: LocalTerminal, page: PageName, chance: random.Random) -> Effect:
+    """Press one key that matters on the page, never the one that agrees to a plan; how its effect looks."""
     turns = {"welcome": ["Enter"], "review": ["Escape"], "run": ["Down"], "proof": ["Escape"]}
-    keys = turns.get(page, ["Enter", "Escape"])
     markable = [
         title
         for title, mark in marks(terminal.screen).items()
         if title in ANSWERED_AT_ONCE.get(page, (title,)) and mark != "(●)"
     ]
     if page in TYPED and chance.random() < 0.5:
-        type_something(terminal, page, chance)
-    elif markable and chance.random() < 0.7:
-        go_to(terminal, chance.choice(markable))
+        return type_something(terminal, page, chance)
+    if markable and chance.random() < 0.7:
+        title = chance.choice(markable)
+        go_to(terminal, title)
+        mark = marks(terminal.screen)[title]
         terminal.press("Space")
-    else:
-        terminal.press(chance.choice(keys))
+        return lambda screen: marks(screen).get(title, mark) != mark
+    key = chance.choice(turns.get(page, ["Enter", "Escape"]))
+    terminal.press(key)
+    return lambda screen: key == "Down" or page_shown(screen) not in {None, title_of(page)}
 
 
-def type_something(terminal: LocalTerminal, page: PageName, chance: random.Random) -> None:
+def type_something(terminal: LocalTerminal, page: PageName, chance: random.Random) -> Effect:
     line, text = TYPED[page]
+    typed = text.format(number=chance.randrange(1, 1000))
     go_to(terminal, line)
     terminal.press("Space")
     terminal.wait_for("Enter Take this Esc Back")
     terminal.press("Emptied")
     # What is typed in the same breath comes before it: a letter is the line's, Ctrl+U goes by the screen.
     terminal.pass_by(BREATH_SECONDS)
-    terminal.press(text.format(number=chance.randrange(1, 1000)), "Enter")
+    terminal.press(typed, "Enter")
+    return lambda screen: typed in cursor_line(screen)
 
 
 def killed_somewhere(store: SessionStore, chance: random.Random, *, opening: bool) -> tuple[Place, str]:
@@ -155,11 +164,10 @@ def killed_somewhere(store: SessionStore, chance: random.Random, *, opening: boo
             terminal.pass_by(chance.uniform(0, OPENING_SECONDS))
         else:
             for _ in range(chance.randrange(3)):
-                page, before = settled_page(terminal, store), terminal.screen
-                # On a slow machine the key before may turn the page only now.
+                # A page that refuses to be left shows no effect.
                 with contextlib.suppress(NotShownError):
-                    press_something(terminal, page, chance)
-                    terminal.wait_until(partial(operator.ne, before), "what the key did", EFFECT_SECONDS)
+                    effect = press_something(terminal, settled_page(terminal, store), chance)
+                    terminal.wait_until(effect, "what the key did", EFFECT_SECONDS)
             page = settled_page(terminal, store)
             place = Place(store.load().session, terminal.screen)
             with contextlib.suppress(NotShownError):

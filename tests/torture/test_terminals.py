@@ -28,6 +28,7 @@ from tests.torture.terminal import (
 SLOW = pytest.mark.slow
 SMALLEST, LARGEST = (1, 1), (300, 100)
 MORE_BYTES = 10 * 1024 * 1024
+DRAW_SECONDS = 1.0
 PLAIN_SECONDS = 1.0
 PLAIN_TRIES = 5
 """A machine at work on other things only ever takes longer: the quickest try counts."""
@@ -64,7 +65,7 @@ def test_resized_again_and_again(tmp_path: Path, tries: Tries, counts: Counts, s
             terminal.resize(*some_size(chance))
             if chance.random() < 0.3:
                 terminal.press(chance.choice(("Up", "Down")))
-            terminal.pass_by(0.03)
+            terminal.wait_for_output(DRAW_SECONDS)
             assert terminal.ended is None, terminal.screen
             most = max(most, terminal.resident_bytes() - before)
         terminal.resize(80, 24)
