@@ -22,6 +22,8 @@ from kvmwizard.run.liveness import ProcessIdentity, boot_id, lock_is_held, proce
 
 STOP_SECONDS = 10.0
 """How long a command may take to end on SIGTERM before SIGKILL."""
+KILL_SECONDS = 10.0
+"""How long it may take to be gone after SIGKILL; what waits for a broken disk never is."""
 LOOK_SECONDS = 0.1
 
 
@@ -133,9 +135,15 @@ def _stop_leftover(lock: Path) -> None:
 
 
 def _stop_group(group: int, alive: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + STOP_SECONDS
     with contextlib.suppress(ProcessLookupError):
         os.killpg(group, signal.SIGTERM)
-        while alive() and time.monotonic() < deadline:
-            time.sleep(LOOK_SECONDS)
+        _wait_while(alive, STOP_SECONDS)
         os.killpg(group, signal.SIGKILL)
+        # On a busy machine even that takes its time, and what is begun next must find nobody at work.
+        _wait_while(alive, KILL_SECONDS)
+
+
+def _wait_while(alive: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while alive() and time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS)
