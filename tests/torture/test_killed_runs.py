@@ -191,6 +191,7 @@ def end_of(store: RunStore, run_id: str) -> RunStatus:
     return status
 
 
+@pytest.mark.slow
 def test_a_step_that_kills_its_runner_stops_after_five_tries(tmp_path: Path, counts: Counts) -> None:
     killer, other = files(tmp_path, "killer", "other")
     store = RunStore(tmp_path / "state")

@@ -176,7 +176,7 @@ def contending(count: int, take: Callable[[], bool]) -> Iterator[list[Contender]
 def test_one_of_twenty_gets_the_session_and_after_its_death_one_of_the_rest(
     tmp_path: Path, tries: Tries, counts: Counts
 ) -> None:
-    rounds = tries(short=20, full=1000)
+    rounds = tries(short=5, full=1000)
     single = 0
     for number in range(rounds):
         store = SessionStore(tmp_path / str(number))

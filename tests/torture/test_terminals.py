@@ -51,7 +51,7 @@ def some_size(chance: random.Random) -> tuple[int, int]:
 
 
 def test_resized_again_and_again(tmp_path: Path, tries: Tries, counts: Counts, seed: int) -> None:
-    resizes, chance = tries(short=15, full=300), random.Random(seed)  # noqa: S311  -- the same in every run
+    resizes, chance = tries(short=8, full=300), random.Random(seed)  # noqa: S311  -- the same in every run
     store = SessionStore(tmp_path / "state")
     store.save(Session(page="kernel_build", answers=FROM_SOURCE))
     with open_here(store.state_directory) as terminal:
@@ -69,8 +69,8 @@ def test_resized_again_and_again(tmp_path: Path, tries: Tries, counts: Counts, s
             assert terminal.ended is None, terminal.screen
             most = max(most, terminal.resident_bytes() - before)
         terminal.resize(80, 24)
-        screen = wait_for_page_here(terminal, "Kernel build")
-        assert "Starts from" in screen
+        wait_for_page_here(terminal, "Kernel build")
+        terminal.wait_for("How shall Linux 6.12.104 be built?", "Enter Next")
         counts("Resizes from 1x1 to 300x100", resizes=resizes, megabytes_more=round(most / 2**20, 1))
         assert most <= MORE_BYTES
         terminal.press("q")
@@ -177,9 +177,9 @@ def read_through(home: Path, pages: Sequence[str], variables: Mapping[str, str])
     """Walk through the pages; how many bytes came, all of them readable."""
     with open_here(home / "state", encoding="latin-1", variables=variables) as terminal:
         for page in pages:
-            screen = wait_for_page_here(terminal, page)
-            assert "-" * 80 in screen, "the rules are drawn in ASCII"
-            assert "Enter " in screen, "the keys are told"
+            wait_for_page_here(terminal, page)
+            # Rules that are drawn in ASCII, and the keys.
+            terminal.wait_for("-" * 80, "Enter ")
             terminal.press("?")
             terminal.wait_until(lambda screen: page_shown(screen) is None, "the keys, explained")
             terminal.press("Escape")
@@ -227,6 +227,7 @@ def line_typed(home: Path, typed: bytes, encoding: str, variables: Mapping[str, 
         return terminal.screen
 
 
+@pytest.mark.slow
 def test_letters_typed_on_a_latin_1_terminal_are_those_letters(
     tmp_path: Path, latin_1: Mapping[str, str]
 ) -> None:
