@@ -95,7 +95,7 @@ class RunLock:
         return True
 
     def note_problem(self, problem: Words) -> None:
-        """Leave word of why this runner goes, where the journal cannot take it; on a failing disk, nothing."""
+        """Leave word of why this runner goes, where the journal cannot take it; none on a failing disk."""
         with contextlib.suppress(OSError):
             self._write(LockRecord(holder=this_process(), problem=problem))
 
