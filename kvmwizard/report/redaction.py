@@ -51,6 +51,9 @@ class Redactor:
         self._names: dict[str, Secret] = {}
         self._forms: dict[str, Secret] = {}
         self._pattern: re.Pattern[str] | None = None
+        """Of all that is to be found; None while something new is known."""
+        self._clear: re.Pattern[str] | None = None
+        """Of the names alone that are taken out wherever they stand."""
         self._taken: Counter[Kind] = Counter()
         for secret in known:
             self.know(secret)
@@ -136,6 +139,7 @@ class Redactor:
         clear = [secret for secret in secrets if not self._is_unclear(secret)]
         unclear = [secret for secret in secrets if self._is_unclear(secret)]
         names = [f"(?P<clear>{_any_of(clear)})"] if clear else []
+        self._clear = re.compile(names[0]) if clear else None
         if unclear:
             either = _any_of(unclear)
             names.append(f"{BEFORE_USERS}(?P<meant>{either})|(?P<at>{either})(?=@)|(?<=@)(?P<on>{either})")
@@ -162,15 +166,23 @@ class Redactor:
         for name, kind, kept in REPLACED_FORMS:
             if name in groups:
                 end = "@" if name == "login" else ""
-                return groups.get(kept, "") + self._placeholder(kind, groups[name]) + end
+                return self._names_taken(groups.get(kept, "")) + self._placeholder(kind, groups[name]) + end
         return found[0]
+
+    def _names_taken(self, text: str) -> str:
+        """Of what was found and is no secret as a whole: a name may be a part of it."""
+        return text if self._clear is None else self._clear.sub(self._replaced, text)
 
     def _address_taken(self, run: str) -> str:
         span = patterns.address_in(run)
         if span is None:
-            return run
+            return self._names_taken(run)
         start, end = span
-        return run[:start] + self._placeholder(Kind.ADDRESS, run[start:end]) + self._address_taken(run[end:])
+        return (
+            self._names_taken(run[:start])
+            + self._placeholder(Kind.ADDRESS, run[start:end])
+            + self._address_taken(run[end:])
+        )
 
 
 REPLACED_FORMS = (

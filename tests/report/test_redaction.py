@@ -86,6 +86,11 @@ def test_a_name_with_a_pattern_s_characters_means_itself(name: str) -> None:
         assert found == f"{ORDINARY} for «[user-1]»."
 
 
+@pytest.mark.parametrize("text", [":{}:", "{}:{}:10:{}", "x-{}://h", "{}:::{}"])
+def test_a_name_among_colons_is_no_address(text: str) -> None:
+    assert "ada" not in taken_out(text.replace("{}", "ada"), *users("ada"))
+
+
 def test_the_same_name_is_the_same_placeholder_in_every_text() -> None:
     made = redactor(*users("alice", "berta"))
     assert made.text("berta, Alice") == "[user-1], [user-2]"
