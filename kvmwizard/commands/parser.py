@@ -179,7 +179,7 @@ def _add_log(commands: "Commands[argparse.ArgumentParser]") -> None:
 
 
 def _add_verify(commands: "Commands[argparse.ArgumentParser]") -> None:
-    parser = _add_command(commands, "verify", _("prove that guests run, by running some; changes nothing"))
+    parser = _add_command(commands, "verify", _("prove that guests run; changes nothing unasked"))
     _add_user(parser)
     parser.add_argument("--qemu", metavar=_("PATH"), help=_("the QEMU to use (default: the chosen one)"))
     _add_json(parser)
