@@ -70,14 +70,15 @@ def test_whatever_is_kept_is_private(tmp_path: Path, umask: int, counts: Counts)
     counts(f"modes under umask {umask:04o}", files=len(list(home.rglob("*"))), open_to_others=0)
 
 
-def test_the_programs_own_commands_under_any_umask(tmp_path: Path, umask: int) -> None:
+def test_the_programs_own_commands_leave_nothing_open(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
-    for words in (["status"], ["check"], ["versions", "kernel"], ["plan"]):
-        arguments = [*KVMWIZARD, *words, *(["--offline"] if "versions" in words else [])]
-        subprocess.run(arguments, env=environment(home), capture_output=True, check=False, timeout=60)
+    for words in (["status"], ["versions", "kernel", "--offline"], ["plan"]):
+        ended = subprocess.run(
+            [*KVMWIZARD, *words], env=environment(home), capture_output=True, check=False, timeout=60, umask=0
+        )
+        assert ended.stdout
     assert open_ones(home) == []
-    assert umask in range(0o1000)
 
 
 @pytest.mark.parametrize("which", ["kvmwizard", "kvmwizard/catalog"])
