@@ -356,7 +356,9 @@ def _proof_evidence(condition: GuestsProved, observed: ObservedProof) -> Words:
 
 
 def _boot_changes(_: BootsNext, before: ObservedBoot, after: ObservedBoot) -> tuple[changes.Change, ...]:
-    if after.next_release in {None, before.next_release}:
+    """The default is set first: a step that failed then has changed that alone."""
+    unchosen = after.next_release in {None, before.next_release}
+    if unchosen and after.default_release in {None, before.default_release}:
         return ()
     return (changes.BootChosen(previous_default=before.default_entry),)
 

@@ -4,7 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from kvmwizard.plan.base import PlanModel
-from kvmwizard.plan.changes import FileWritten, parse_change
+from kvmwizard.plan.build_model import BootsNext
+from kvmwizard.plan.changes import BootChosen, FileWritten, parse_change
 from kvmwizard.plan.conditions import changes_between, evidence, holds
 from kvmwizard.plan.model import (
     Condition,
@@ -26,6 +27,7 @@ from kvmwizard.plan.model import (
     UserNotInGroup,
 )
 from kvmwizard.plan.observed import (
+    ObservedBoot,
     ObservedDevice,
     ObservedDeviceAccess,
     ObservedFile,
@@ -202,6 +204,13 @@ def test_a_file_that_could_not_be_read_is_remembered_as_one_that_was_there() -> 
     after = ObservedFile(exists=True, text="a\n", mode=0o644, owner_id=0).model_dump_json()
     (change,) = changes_between(FILE, before, after)
     assert parse_change(change) == FileWritten(path="/etc/x", previous_text=None, previous_mode=0o600)
+
+
+def test_a_default_that_was_set_before_the_choice_for_one_start_failed_is_remembered() -> None:
+    before = ObservedBoot(running_release="6.1", default_release=None, default_entry="0")
+    after = before.model_copy(update={"default_release": "6.1", "default_entry": "gnulinux-6.1"})
+    (change,) = changes_between(BootsNext(release="6.12"), before.model_dump_json(), after.model_dump_json())
+    assert parse_change(change) == BootChosen(previous_default="0")
 
 
 def test_a_device_that_was_not_there_is_not_given_back() -> None:
