@@ -54,7 +54,12 @@ def _known_step(name: str, state: RunState) -> str:
 
 
 def _step_that_matters(state: RunState) -> str:
-    """The running step, else the failed one, else the one that ended last; with nothing begun the first."""
+    """The running step, else the failed one, else the one that ended last; with nothing begun the first.
+
+    Raises CommandRefused for a run that has no steps.
+    """
+    if not state.steps:
+        raise CommandRefused(ExitCode.NOT_GOOD, say("Nothing has been run yet, so there is no log."))
     for status in (StepStatus.RUNNING, StepStatus.FAILED):
         for step_id, step in state.steps.items():
             if step.status is status:

@@ -216,7 +216,10 @@ def test_a_plan_that_was_changed_is_not_gone_by(
 ) -> None:
     store, run_id = run
     path = store.directory(run_id) / "plan.json"
-    cases = sample(plan_kinds(path.read_bytes()), tries(short=150, full=ALL), seed)
+    good = path.read_bytes()
+    cases = [
+        case for case in sample(plan_kinds(good), tries(short=150, full=ALL), seed) if case.content != good
+    ]
     for case in cases:
         path.write_bytes(case.content)
         with pytest.raises(RunRefused):
