@@ -34,6 +34,8 @@ async def give(walk: Walk, text: str) -> bool:
     """Give the text to the dialog that is open; whether it was taken."""
     dialog = walk.app.screen
     assert isinstance(dialog, TextDialog)
+    while not dialog.query(Input):
+        await walk.pilot.pause(0.01)
     dialog.query_one(Input).value = ""
     await walk.paste(text)
     given = dialog.query_one(Input).value
