@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import os
 import signal
 from collections.abc import Iterable
@@ -110,6 +111,10 @@ class WizardApp(App[int]):
             self.push_screen(self._page(page_named("welcome")))
             opening = partial(self._open_session, loop)
             self.call_after_refresh(self.run_worker, opening, thread=True, group="session")
+
+    def on_resize(self) -> None:
+        """Let go of what was laid out for the size before: it holds itself, and would pile up for long."""
+        gc.collect()
 
     def _open_session(self, loop: asyncio.AbstractEventLoop) -> None:
         from kvmwizard.session import SessionRefused  # noqa: PLC0415  -- imported in this thread, after the first frame
