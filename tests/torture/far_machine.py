@@ -162,6 +162,10 @@ class FarMachine:
         """alice's wizards; not what carries a run out."""
         return self.processes("alice", f"{KVMWIZARD}$")
 
+    def signal_wizards(self, name: str) -> None:
+        """Send the signal to all of them; a short-lived child of theirs may be gone meanwhile."""
+        self.machine.run(["kill", f"-{name}", *map(str, self.wizards())])
+
     def clients(self) -> list[int]:
         """bob's SSH clients."""
         return self.processes("bob", "^ssh ")

@@ -152,7 +152,7 @@ def test_a_cut_connection_leaves_the_wizard_and_the_terminal_as_they_were(
     near.cut("session killed")
     near.log_in_again("Hardware")
     # Told to end while the connection stands, the wizard puts the terminal back itself.
-    far.machine.do(["kill", "-HUP", *map(str, far.wizards())])
+    far.signal_wizards("HUP")
     near.assert_sane()
     counts("the SSH connection cut", cuts=near.cuts, terminals_set_otherwise=near.other_settings)
     assert near.other_settings == 0
@@ -196,7 +196,7 @@ def test_the_connection_cut_on_every_page(
     near.leave()
     for name in ("HUP", "TERM"):
         near.log_in_again("Review")
-        far.machine.do(["kill", f"-{name}", *map(str, far.wizards())])
+        far.signal_wizards(name)
         near.assert_sane()
     lost = sum(saved_answers(far).get(name) != answer for name, answer in before.items())
     counts(
