@@ -6,7 +6,8 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 PIP_INSTALL := $(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: run test test-slow test-wheel torture check bench bench-builds words pictures requirements clean
+.PHONY: run test test-slow test-wheel torture torture-machine check bench bench-builds words pictures \
+  requirements clean
 
 run: $(VENV)/installed-run
 	@$(VENV)/bin/kvmwizard $(ARGS)
@@ -18,8 +19,12 @@ test: $(VENV)/installed-test
 torture: $(VENV)/installed-test
 	$(PYTHON) -m pytest -n 2 --full $(ARGS) tests/torture
 
+# A whole machine, restarted into kernels that are built for it: a quarter of an hour.
+torture-machine: $(VENV)/installed-test
+	$(PYTHON) -m pytest -n 2 -m long $(ARGS)
+
 test-slow: $(VENV)/installed-test
-	$(PYTHON) -m pytest -n 2 -m slow $(ARGS)
+	$(PYTHON) -m pytest -n 2 -m "slow and not long" $(ARGS)
 
 # What users install is the wheel: the tests run against it, away from the checkout.
 test-wheel: $(VENV)/installed-test

@@ -24,7 +24,7 @@ from tests.torture.machine_kernels import MachineKernels, machine_kernels
 from tests.torture.power_guest import PROGRAM_DISK, PROGRAM_DISK_SIZE, make_file_system
 from tests.torture.virtual_machine import FOLDER, VirtualMachine
 
-pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(3000)]
+pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(3000)]
 
 OVERLAY = f"{FOLDER}/overlay.qcow2"
 SOURCES = f"{PROGRAM_FOLDER}/sources"

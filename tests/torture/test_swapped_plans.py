@@ -136,6 +136,7 @@ PLAN_TRIES: dict[Callable[[Runs], str], set[str]] = {
 """Each way, and how it may end; never with bob in the group."""
 
 
+@pytest.mark.slow
 def test_a_plan_that_is_swapped_is_not_carried_out(alice: Runs, counts: Counts) -> None:
     successes = []
     for attack, ends in PLAN_TRIES.items():

@@ -257,11 +257,12 @@ def break_all(machine: ThrowawayMachine, broken: tuple[Broken, ...], number: int
 
 
 @pytest.mark.root
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "broken"),
     [
         pytest.param("access and boot", ACCESS, id="access and boot"),
-        pytest.param("software", SOFTWARE, id="software", marks=pytest.mark.slow),
+        pytest.param("software", SOFTWARE, id="software"),
     ],
 )
 def test_steps_of_root_change_nothing_twice_and_mend_what_was_broken(
@@ -438,6 +439,7 @@ def take_away(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(why_no_miniature() is not None, reason=why_no_miniature() or "")
 def test_steps_of_the_builder_build_nothing_twice_and_mend_what_was_broken(
     builder: Bench, mirror: Mirror, small_tree: Path, tmp_path: Path, counts: Counts

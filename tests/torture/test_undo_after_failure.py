@@ -18,7 +18,7 @@ from tests.torture.test_twice import ACCESS, HERE, SOFTWARE, default_start, host
 
 __all__ = ["host"]
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 # A proof changes nothing, and lists of packages are renewed from the network, which is not undone.
 ACCESS_STEPS = tuple(each.step for each in ACCESS if each.step.id != "access.prove")
@@ -115,10 +115,7 @@ SETS = {
 """Which machine, and which steps."""
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["access", *(pytest.param(name, marks=pytest.mark.slow) for name in ("software", "boot loader"))],
-)
+@pytest.mark.parametrize("name", SETS)
 def test_all_is_as_before_whatever_failed(
     request: pytest.FixtureRequest, name: str, tries: Tries, counts: Counts, seed: int
 ) -> None:
