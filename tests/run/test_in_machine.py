@@ -205,7 +205,7 @@ def test_who_may_not_use_sudo_is_told_what_to_do_instead(program_machine: Throwa
     assert (state["status"], state["root_needed"]) == ("needs-root", True)
     said = bob.ask("root", run_id)
     assert "a password is required" in said
-    assert "kvmwizard plan --format sh" in said
+    assert "kvmwizard --state-dir /home/bob/state plan --format sh" in said
     purge = ["/usr/bin/dpkg", "--force-remove-essential", "--purge", "sudo"]
     program_machine.do(purge, env={"SUDO_FORCE_REMOVE": "yes"})
     assert "There is no sudo" in bob.ask("root", run_id)
