@@ -74,6 +74,7 @@ def test_who_may_not_use_sudo_changes_nothing_and_may_go_on_later(program_machin
     assert "kvmwizard apply" in output
 
 
+@pytest.mark.slow
 def test_stopped_by_control_c_and_gone_on_with(program_machine: ThrowawayMachine) -> None:
     program_machine.path("/root/answers.json").write_text(ROOTS_ANSWERS)
     words = [KVMWIZARD, "apply", "--yes", "--no-verify"]
@@ -93,6 +94,7 @@ def test_stopped_by_control_c_and_gone_on_with(program_machine: ThrowawayMachine
     assert installed(program_machine)
 
 
+@pytest.mark.slow
 def test_programs_get_json_lines_and_another_terminal_the_log(program_machine: ThrowawayMachine) -> None:
     program_machine.path("/root/answers.json").write_text(ROOTS_ANSWERS)
     apply = program_machine.popen([KVMWIZARD, "apply", "--answers", "/root/answers.json", "--json"])
@@ -118,6 +120,7 @@ def test_programs_get_json_lines_and_another_terminal_the_log(program_machine: T
     ]
 
 
+@pytest.mark.slow
 def test_undo_takes_back_the_last_run_and_no_other(program_machine: ThrowawayMachine) -> None:
     machine = program_machine
     machine.path("/root/answers.json").write_text(ROOTS_ANSWERS)

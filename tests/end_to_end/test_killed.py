@@ -61,6 +61,7 @@ def kill_and_open_again(machine: ThrowawayMachine, terminal: Terminal) -> Termin
     return open_wizard(machine)
 
 
+@pytest.mark.slow
 def test_the_wizard_killed_on_every_page(program_machine: ThrowawayMachine) -> None:
     machine = program_machine
     terminal = open_wizard(machine)

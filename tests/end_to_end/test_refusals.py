@@ -48,6 +48,7 @@ def give(terminal: Terminal, password: str) -> None:
     terminal.press("Enter")
 
 
+@pytest.mark.slow
 def test_a_wrong_password_three_times_changes_nothing_and_can_be_tried_again(
     program_machine: ThrowawayMachine,
 ) -> None:
@@ -82,6 +83,7 @@ def test_who_may_not_use_sudo_is_told_so(program_machine: ThrowawayMachine) -> N
     assert world_of(program_machine) == before
 
 
+@pytest.mark.slow
 def test_apts_lock_held_is_said_and_waited_for(program_machine: ThrowawayMachine) -> None:
     machine = program_machine
     holder = machine.popen(["/usr/bin/python3", "-c", LOCK_HOLDER], stdin=-1)

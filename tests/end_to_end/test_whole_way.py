@@ -64,7 +64,7 @@ def carry_out(terminal: Terminal, password: str | None) -> None:
     ("user", "size"),
     [
         pytest.param("alice", (80, 24), id="alice-80x24"),
-        pytest.param("root", (120, 36), id="root-120x36"),
+        pytest.param("root", (120, 36), id="root-120x36", marks=pytest.mark.slow),
         pytest.param("alice", (120, 36), id="alice-120x36", marks=pytest.mark.slow),
         pytest.param("root", (80, 24), id="root-80x24", marks=pytest.mark.slow),
     ],
