@@ -21,8 +21,8 @@ from kvmwizard.words import PLACE, Words, say, say_many
 from tests.words import KEYWORDS, TEMPLATE, extracted, template_text
 
 NOT_TRANSLATED = (
-    "kvmwizard check versions plan apply status log verify undo report json text sh frob --frob --help --version "
-    "--state-dir --user --root --json --format --answers --follow --raw "
+    "kvmwizard check versions plan apply status log verify undo report json text sh frob "
+    "--frob --help --version --state-dir --user --root --json --format --answers --follow --raw "
     "--kernel-mirror --kernel-git --kernel-key --qemu-mirror --qemu-git --qemu-key"
 )
 """What a person types is the same in every language."""

@@ -83,6 +83,7 @@ def test_a_key_is_timed_to_its_last_byte() -> None:
         assert 0.2 <= terminal.last_byte_after(b"\n") < 0.8
 
 
+@pytest.mark.slow
 def test_the_chooser_of_the_measurement_filters_at_every_key() -> None:
     argv = (sys.executable, "-m", "tests.bench.chooser_app", str(MANY))
     with MeasuredTerminal(argv, environment()) as terminal:

@@ -33,6 +33,7 @@ def events(output: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in output.splitlines()]
 
 
+@pytest.mark.slow
 def test_a_person_agrees_and_gives_a_password(program_machine: ThrowawayMachine) -> None:
     before = world_of(program_machine)
     terminal = Terminal.open(program_machine, [KVMWIZARD, "apply"], user="alice", size=(80, 120))

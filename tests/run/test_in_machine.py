@@ -227,6 +227,7 @@ def sudo(runs: Runs, run_id: str, *passwords: str, environment: Mapping[str, str
     return said
 
 
+@pytest.mark.slow
 def test_three_wrong_passwords_change_nothing(program_machine: ThrowawayMachine) -> None:
     alice = Runs(program_machine, "alice")
     run_id = alice.take(GROUP)

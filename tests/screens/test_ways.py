@@ -112,7 +112,9 @@ async def test_the_book_waits_for_the_machine(state_directory: Path) -> None:
         assert "still being read" in walk.notice
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 36), (20, 5)])
+@pytest.mark.parametrize(
+    "size", [(80, 24), *(pytest.param(size, marks=pytest.mark.slow) for size in ((120, 36), (20, 5)))]
+)
 async def test_the_way_by_source_walks_to_the_review(state_directory: Path, size: tuple[int, int]) -> None:
     async with walking(state_directory, size=size) as walk:
         fill(walk.state)

@@ -146,12 +146,10 @@ def alice(program_machine: ThrowawayMachine) -> Runs:
     return Runs(program_machine, "alice")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sudoers",
-    [
-        pytest.param("", id="usual sudo", marks=pytest.mark.slow),
-        pytest.param(PASSING_SUDO, id="sudo that passes all on"),
-    ],
+    [pytest.param("", id="usual sudo"), pytest.param(PASSING_SUDO, id="sudo that passes all on")],
 )
 def test_nothing_of_the_users_environment_reaches_roots_commands(
     alice: Runs, sudoers: str, counts: Counts

@@ -49,6 +49,7 @@ async def give(walk: Walk, text: str) -> bool:
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 async def test_every_line_of_the_build_pages(
     tmp_path: Path, page: str, tries: Tries, counts: Counts, seed: int
