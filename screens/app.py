@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.geometry import Offset, Region, Size, Spacing
 from textual.message import Message
 from textual.screen import Screen
 
@@ -114,6 +115,10 @@ class WizardApp(App[int]):
 
     def on_resize(self) -> None:
         """Let go of what was laid out for the size before: it holds itself, and would pile up for long."""
+        for geometry in (Offset, Region, Size, Spacing):
+            for remembered in vars(geometry).values():
+                if hasattr(remembered, "cache_clear"):
+                    remembered.cache_clear()
         gc.collect()
 
     def _open_session(self, loop: asyncio.AbstractEventLoop) -> None:
