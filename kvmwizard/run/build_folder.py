@@ -4,6 +4,7 @@ import os
 import pwd
 import stat
 import subprocess
+import threading
 from pathlib import Path
 
 from kvmwizard.host.host import command_environment
@@ -13,6 +14,9 @@ from kvmwizard.words import Words, say
 OPEN_MODE, PRIVATE_MODE = 0o755, 0o700
 MKDIR_SECONDS = 30.0
 WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+
+_making = threading.Lock()
+"""Steps that begin at once, each in a thread of the runner, want the same folder."""
 
 
 def builder_ids(builder: str | None) -> tuple[int, int]:
@@ -45,8 +49,9 @@ def make_build_folder(folder: Path, builder: str | None) -> None:
     """
     user, group = builder_ids(builder)
     try:
-        if not os.path.lexists(folder):
-            _make(folder, user, group)
+        with _making:
+            if not os.path.lexists(folder):
+                _make(folder, user, group)
         status = folder.lstat()
     except OSError as error:
         raise RunRefused(_cannot_make(folder, error.strerror or str(error))) from error

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,16 @@ def test_it_is_made_private_whatever_the_umask(tmp_path: Path) -> None:
     assert folder.stat().st_mode & 0o7777 == 0o700
     assert folder.parent.stat().st_mode & 0o7777 == 0o755
     make_build_folder(folder, None)
+
+
+@root_only
+def test_steps_that_begin_at_once_make_it_once(place: Path) -> None:
+    for number in range(20):
+        folder = place / f"{number}/cache/kvmwizard/build"
+        with ThreadPoolExecutor(8) as steps:
+            made = [steps.submit(make_build_folder, folder, NOBODYS) for _ in range(8)]
+        assert [each.exception() for each in made] == [None] * 8
+        assert folder.stat().st_uid == int(NOBODYS)
 
 
 def test_a_link_is_refused(tmp_path: Path) -> None:
