@@ -92,8 +92,10 @@ class Watcher:
         with contextlib.ExitStack() as opened:
             errors = opened.enter_context(self.complaints.open("wb"))
             output = opened.enter_context(self.output.open("wb")) if is_read else subprocess.PIPE
+            # Who tests in the background of a shell hands on that Ctrl-C is ignored.
+            heeding = ("env", "--default-signal=INT")
             self.process = subprocess.Popen(
-                [*KVMWIZARD, "log", "--follow", "--raw", "--state-dir", str(state)],
+                [*heeding, *KVMWIZARD, "log", "--follow", "--raw", "--state-dir", str(state)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=errors,
