@@ -20,7 +20,7 @@ test: $(VENV)/installed-test
 torture: $(VENV)/installed-test
 	$(PYTHON) -m pytest -n 2 --full $(ARGS) tests/torture
 
-# A whole machine, restarted into kernels that are built for it: a quarter of an hour.
+# A whole machine, restarted into kernels that are built for it, and one whose power is cut: half an hour.
 torture-machine: $(VENV)/installed-test
 	$(PYTHON) -m pytest -n 2 -m long $(ARGS)
 

@@ -26,7 +26,7 @@ from tests.torture.power_guest import PoweredGuest, prepare
 from tests.torture.virtual_machine import path_of
 from tests.torture.volatile_disk import VolatileDisk
 
-pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1800)]
 
 RUN_SECONDS = 300
 LOOK_SECONDS = 300
