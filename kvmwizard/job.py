@@ -21,7 +21,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from kvmwizard.job_assets import share_assets
 from kvmwizard.refusal import Refusal
 from kvmwizard.words import Words, say
 
@@ -131,6 +130,8 @@ def run_job(argv: Sequence[str], work: dict[str, Work], prepare: Callable[[], No
         if prepare is not None:
             prepare()
         if options.builder is not None:
+            from kvmwizard.job_assets import share_assets  # noqa: PLC0415  -- for root alone, and not for who lists runs
+
             user, group = map(int, options.builder.split(":"))
             share_assets(user, group)
             become(user, group)
@@ -192,9 +193,9 @@ def proxy_environment() -> dict[str, str]:
     return {name: os.environ[name] for name in names if name in os.environ}
 
 
-def become(user: int, group: int) -> None:
+def become(user: int, group: int, groups: Sequence[int] = ()) -> None:
     """Give up root's rights for good. Raises OSError."""
-    os.setgroups([])
+    os.setgroups(groups)
     os.setresgid(group, group, group)
     os.setresuid(user, user, user)
 

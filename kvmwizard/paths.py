@@ -233,15 +233,15 @@ def cannot_write(path: Path, error: OSError) -> Words:
     )
 
 
-def make_parents(path: Path) -> None:
-    """The directories above, each made with mode 0700 where it is missing. Raises OSError.
+def make_parents(path: Path, mode: int = PRIVATE_MODE) -> None:
+    """The directories above, each made with this mode where it is missing. Raises OSError.
 
     Whatever the umask: `Path.mkdir(parents=True)` would let everybody write there under umask 000.
-    The mode is the XDG base directory specification's for what is missing.
+    The private mode is the XDG base directory specification's for what is missing.
     """
     for parent in reversed(path.parents):
         try:
-            parent.mkdir(mode=PRIVATE_MODE)
+            parent.mkdir(mode=mode)
         except OSError:
             # On a file system that is read-only mkdir says that of what is there, too.
             if not os.path.lexists(parent):
@@ -249,7 +249,7 @@ def make_parents(path: Path) -> None:
             if not parent.is_dir():
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(parent)) from None
         else:
-            parent.chmod(PRIVATE_MODE)
+            parent.chmod(mode)
 
 
 def _make_directory(path: Path) -> None:

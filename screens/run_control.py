@@ -70,7 +70,7 @@ def _plan_undo(store: RunStore) -> Plan | Words:
 
 def _become_root(app: App[int], store: RunStore, run_id: str) -> Words | None:
     """On the event loop and not in a thread: a suspended application must not run beside sudo."""
-    with app.suspend(), interrupts_for_sudo():
+    with app.suspend(), interrupts_for_child():
         print(_("kvmwizard needs root for the steps that you agreed to."), flush=True)  # noqa: T201  -- the terminal is sudo's now
         discard_typed_ahead()
         refused = open_root_helper(store, run_id)
@@ -78,12 +78,12 @@ def _become_root(app: App[int], store: RunStore, run_id: str) -> Words | None:
 
 
 @contextlib.contextmanager
-def interrupts_for_sudo() -> Iterator[None]:
-    """Ctrl+C at sudo's question means sudo alone, which gets it from the terminal by itself.
+def interrupts_for_child() -> Iterator[None]:
+    """Ctrl+C means the program that has the terminal now, sudo or a shell, which gets it by itself.
 
     Otherwise asyncio ends the wizard at its next step (asyncio.Runner, "Handling Keyboard Interruption").
     """
-    # Not SIG_IGN, which sudo would inherit.
+    # Not SIG_IGN, which that program would inherit (execve(2)).
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
         yield

@@ -13,7 +13,7 @@ from pathlib import Path
 from textual.app import App
 
 from kvmwizard.words import Words, _, say
-from screens.run_control import discard_typed_ahead
+from screens.run_control import discard_typed_ahead, interrupts_for_child
 
 PLAIN_SHELL = "/bin/sh"
 
@@ -33,7 +33,7 @@ def open_shell(app: App[int], folder: Path, sentence: Words) -> Words | None:
 
     On the event loop and not in a thread: a suspended application must not run beside it.
     """
-    with app.suspend(), _terminal_kept():
+    with app.suspend(), interrupts_for_child(), _terminal_kept():
         print(f"\n{sentence}", flush=True)  # noqa: T201  -- the terminal is the shell's now
         discard_typed_ahead()
         try:
@@ -68,9 +68,6 @@ def _terminal_kept() -> Iterator[None]:
         yield
         return
     modes = termios.tcgetattr(terminal)
-    ignored = signal.getsignal(signal.SIGINT)
-    # Ctrl-C is the shell's; a handler, unlike SIG_IGN, does not pass on to it (execve(2)).
-    signal.signal(signal.SIGINT, lambda *_: None)
     try:
         yield
     finally:
@@ -78,4 +75,3 @@ def _terminal_kept() -> Iterator[None]:
         os.tcsetpgrp(terminal.fileno(), os.getpgrp())
         termios.tcsetattr(terminal, termios.TCSADRAIN, modes)
         signal.signal(signal.SIGTTOU, stopping)
-        signal.signal(signal.SIGINT, ignored)

@@ -28,7 +28,7 @@ def agree_to(plan: Plan, evidence: Mapping[str, Words], options: Options) -> Non
         raise CommandRefused(ExitCode.NOT_GOOD, plan.only_shown)
     if options.yes:
         return
-    if sys.stdin.isatty() and sys.stdout.isatty() and not options.json:
+    if somebody_can_answer() and not options.json:
         if not agreed(_("Carry this plan out? [y/N] ")):
             raise CommandRefused(ExitCode.NOT_GOOD, say("Nothing was changed."))
     elif options.answers is None:
@@ -39,6 +39,11 @@ def agree_to(plan: Plan, evidence: Mapping[str, Words], options: Options) -> Non
                 "Read the plan, then run the same again with --yes."
             ),
         )
+
+
+def somebody_can_answer() -> bool:
+    """Whether a person at a terminal sees a question, and can answer it."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def agreed(question: str) -> bool:

@@ -86,6 +86,11 @@ class _Log:
         except OSError as error:
             raise CommandRefused(ExitCode.NOT_GOOD, cannot_write(self._follower.path, error)) from error
 
+    def say_if_empty(self) -> None:
+        """Tell that nothing was printed, where nothing was."""
+        if not self.printed:
+            complain(say("The step {step} has printed nothing.", step=self.step))
+
     def _print_bytes(self) -> None:
         while content := self._follower.read_bytes():
             self.printed = True
@@ -104,8 +109,8 @@ def _print_whole(log: _Log, step: StepState) -> None:
     log.print_more(over=True)
     if not log.printed and step.status in TOLD_BY_WORDS and step.words is not None:
         complain(step.words)
-    elif not log.printed:
-        complain(say("The step {step} has printed nothing.", step=log.step))
+    else:
+        log.say_if_empty()
 
 
 class _Following:
@@ -156,8 +161,7 @@ class _Following:
     def _ends_with(self, log: _Log) -> bool:
         """Whether the log that is over was all that was asked for."""
         if self._named is not None:
-            if not log.printed:
-                complain(say("The step {step} has printed nothing.", step=log.step))
+            log.say_if_empty()
             return True
         self._followed.add(log.step)
         self._log = None

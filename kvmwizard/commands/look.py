@@ -7,6 +7,7 @@ from pathlib import Path
 from kvmwizard.commands.exit_code import CommandRefused, ExitCode
 from kvmwizard.commands.parser import Options
 from kvmwizard.commands.saved import State
+from kvmwizard.job import become
 from kvmwizard.words import Words, say
 
 USUAL_DIRECTORY = ".local/state/kvmwizard"
@@ -30,7 +31,7 @@ def state_to_look_at(options: Options) -> State:
         # Reading what lies there says what is wrong with it.
         return state
     if os.geteuid() == 0 and status.st_uid != 0:
-        _become(status.st_uid, status.st_gid)
+        _become_owner(status.st_uid, status.st_gid)
     elif status.st_uid != os.geteuid():
         raise CommandRefused(ExitCode.WRONG_USE, _not_yours(state.directory))
     return state
@@ -55,16 +56,14 @@ def _not_yours(directory: Path) -> Words:
     )
 
 
-def _become(user: int, group: int) -> None:
+def _become_owner(user: int, group: int) -> None:
     try:
         account = pwd.getpwuid(user)
         group, groups = account.pw_gid, os.getgrouplist(account.pw_name, account.pw_gid)
     except KeyError:
         # Of an account that was deleted, the number is left.
         groups = [group]
-    os.setgroups(groups)
-    os.setresgid(group, group, group)
-    os.setresuid(user, user, user)
+    become(user, group, groups)
 
 
 def _directory_of_sudo_s_caller() -> Path | None:

@@ -1,9 +1,8 @@
 """`kvmwizard report`: packs what somebody needs who is asked for help, and shows it before."""
 
-import sys
 from pathlib import Path
 
-from kvmwizard.commands.consent import agreed
+from kvmwizard.commands.consent import agreed, somebody_can_answer
 from kvmwizard.commands.exit_code import CommandRefused, ExitCode
 from kvmwizard.commands.look import state_to_look_at
 from kvmwizard.commands.output import show, show_json
@@ -35,7 +34,7 @@ def run(options: Options) -> ExitCode:
 
 
 def _agrees(path: Path, options: Options) -> bool:
-    if options.json or not sys.stdin.isatty() or not sys.stdout.isatty():
+    if options.json or not somebody_can_answer():
         return False
     return agreed(_("Write it to {path}? [y/N] ", path=str(path)))
 

@@ -1,9 +1,7 @@
 """`kvmwizard apply --skip STEP`: goes on with a run without a step that failed."""
 
-import sys
-
 from kvmwizard.commands.carry_out import carry_out
-from kvmwizard.commands.consent import agreed
+from kvmwizard.commands.consent import agreed, somebody_can_answer
 from kvmwizard.commands.exit_code import CommandRefused, ExitCode
 from kvmwizard.commands.output import show, show_json
 from kvmwizard.commands.parser import Options
@@ -43,7 +41,7 @@ def _agree(run: RunState, step: str, options: Options) -> None:
             show(f"  {each.title}  [{each.id}]")
     if options.yes:
         return
-    if not sys.stdin.isatty() or not sys.stdout.isatty() or options.json:
+    if options.json or not somebody_can_answer():
         raise CommandRefused(
             ExitCode.WRONG_USE,
             say("Nobody is at a terminal to agree to that. Nothing was changed. To agree, add --yes."),

@@ -1,10 +1,8 @@
 """`kvmwizard verify`: proves that guests run, by running some; after a restart it offers to go on."""
 
-import sys
-
 from kvmwizard.answers import Answers
 from kvmwizard.commands.carry_out import carry_out
-from kvmwizard.commands.consent import agreed
+from kvmwizard.commands.consent import agreed, somebody_can_answer
 from kvmwizard.commands.decisions import require_user
 from kvmwizard.commands.exit_code import ExitCode
 from kvmwizard.commands.machine import read_machine
@@ -64,7 +62,7 @@ def _go_on(saved: State, waiting: RunState, options: Options, proof: Proof) -> E
             )
         )
         return ExitCode.NOT_GOOD
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not somebody_can_answer():
         _tell(say("Run {run} has more to do after the restart: kvmwizard apply", run=waiting.run_id))
         return ExitCode.GOOD
     if not agreed(str(_question(waiting))):

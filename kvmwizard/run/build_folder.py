@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 from kvmwizard.host.host import command_environment
+from kvmwizard.paths import make_parents
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.words import Words, say
 
@@ -72,22 +73,14 @@ def make_build_folder(folder: Path, builder: str | None) -> None:
 
 def _make(folder: Path, user: int, group: int) -> None:
     if user == os.geteuid():
-        _make_parents(folder)
+        make_parents(folder, OPEN_MODE)
         folder.mkdir(mode=PRIVATE_MODE)
     elif all(_is_roots_alone(each) for each in folder.parents if os.path.lexists(each)):
-        _make_parents(folder)
+        make_parents(folder, OPEN_MODE)
         folder.mkdir(mode=PRIVATE_MODE)
         os.chown(folder, user, group, follow_symlinks=False)
     else:
         _make_as(folder, user, group)
-
-
-def _make_parents(folder: Path) -> None:
-    for each in reversed(folder.parents):
-        if not each.exists():
-            each.mkdir()
-            # The runner's umask keeps everybody out.
-            each.chmod(OPEN_MODE)
 
 
 def _is_roots_alone(folder: Path) -> bool:

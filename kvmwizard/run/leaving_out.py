@@ -4,6 +4,7 @@ import os
 import pwd
 from collections.abc import Mapping
 
+from kvmwizard.host.users import CALLER_VARIABLES
 from kvmwizard.plan.model import Plan, Step
 from kvmwizard.run.model import RunState, StepState, StepStatus
 from kvmwizard.run.scheduler import steps_behind
@@ -44,7 +45,7 @@ def also_left_out(plan: Plan, states: Mapping[str, StepState], step_id: str) -> 
 
 def decider() -> str:
     """Who decides: the login name of the person, also behind sudo or doas; a number without an account."""
-    behind = os.environ.get("SUDO_USER") or os.environ.get("DOAS_USER")
+    behind = next((os.environ[name] for name in CALLER_VARIABLES if os.environ.get(name)), None)
     if os.geteuid() == 0 and behind:
         return behind
     try:

@@ -7,8 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.sources import CannotBeHad
 from tests.torture.faults import Control, compile_library, why_no_faults
+from tests.torture.machine_kernels import MachineKernels, machine_kernels
 from tests.torture.striking import Driver, driver
+
+
+@pytest.fixture(scope="session")
+def kernels() -> MachineKernels:
+    """What virtual machines start; tests are skipped, with the reason, where it cannot be had."""
+    try:
+        return machine_kernels()
+    except CannotBeHad as reason:
+        pytest.skip(f"no kernels for a virtual machine: {reason}")
 
 
 @pytest.fixture

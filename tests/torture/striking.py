@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from tests.torture.faults import NO_FAULT, Control, Fault
+from tests.conftest import Counts
+from tests.torture.faults import ALL, NO_FAULT, Control, Fault
 
 ROOT = Path(__file__).parents[2]
 
@@ -96,6 +97,32 @@ class Found:
     def figures(self) -> dict[str, int]:
         """As the battery prints them."""
         return {name: self.counted[name] for name in ("points", "old", "new", "lost")}
+
+
+def strike_and_count(
+    subject: Subject,
+    happening: str,
+    counts: Counts,
+    every: tuple[int, int],
+    twice: Sequence[tuple[str, bool]],
+) -> list[str]:
+    """Every kind of fault by itself, then two of `twice` in a row; prints what came of both.
+
+    Args:
+        subject: what is struck.
+        happening: as `while answers are saved`, for what is printed.
+        counts: prints it.
+        every: as of `strike_everywhere`, and as of `strike_twice`.
+        twice: the kinds that come two in a row.
+
+    Returns:
+        What was amiss.
+    """
+    once = strike_everywhere(subject, ALL, every[0])
+    counts(f"faults {happening}", **once.figures)
+    found = strike_twice(subject, twice, every[1])
+    counts(f"two faults {happening}", **found.figures)
+    return once.amiss + found.amiss
 
 
 def strike_everywhere(subject: Subject, kinds: Iterable[tuple[str, bool]], every: int) -> Found:

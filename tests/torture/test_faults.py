@@ -11,8 +11,8 @@ from kvmwizard.run.store import RunStore
 from kvmwizard.session import SessionStore
 from tests.conftest import Counts, Tries
 from tests.run.plans import plan_of, removing_step, starts
-from tests.torture.faults import ALL, NO_FAULT, Fault
-from tests.torture.striking import Answer, Driver, strike_everywhere, strike_twice
+from tests.torture.faults import NO_FAULT, Fault
+from tests.torture.striking import Answer, Driver, strike_and_count
 
 TWICE = (("kill", False), ("EIO", False), ("ENOSPC", True))
 
@@ -208,43 +208,55 @@ def test_no_answer_is_lost_whatever_befalls_its_saving(
     strikes: Driver, folder: Path, tries: Tries, counts: Counts
 ) -> None:
     subject = Answering(strikes, folder)
-    found = strike_everywhere(subject, ALL, every=tries(short=5, full=1))
-    counts("faults while answers are saved", **found.figures)
-    twice = strike_twice(subject, TWICE[: tries(short=1, full=3)], every=tries(short=7, full=2))
-    counts("two faults while answers are saved", **twice.figures)
-    assert found.amiss + twice.amiss == []
+    amiss = strike_and_count(
+        subject,
+        "while answers are saved",
+        counts,
+        every=(tries(short=5, full=1), tries(short=7, full=2)),
+        twice=TWICE[: tries(short=1, full=3)],
+    )
+    assert amiss == []
 
 
 def test_no_event_is_lost_whatever_befalls_the_journal(
     strikes: Driver, folder: Path, tries: Tries, counts: Counts
 ) -> None:
     subject = Journaling(strikes, folder)
-    found = strike_everywhere(subject, ALL, every=tries(short=5, full=1))
-    counts("faults while events are journaled", **found.figures)
-    twice = strike_twice(subject, TWICE[: tries(short=1, full=3)], every=tries(short=7, full=2))
-    counts("two faults while events are journaled", **twice.figures)
-    assert found.amiss + twice.amiss == []
+    amiss = strike_and_count(
+        subject,
+        "while events are journaled",
+        counts,
+        every=(tries(short=5, full=1), tries(short=7, full=2)),
+        twice=TWICE[: tries(short=1, full=3)],
+    )
+    assert amiss == []
 
 
 def test_a_run_that_was_begun_can_be_read_or_is_not_there(
     strikes: Driver, folder: Path, tries: Tries, counts: Counts
 ) -> None:
     subject = Beginning(strikes, folder)
-    found = strike_everywhere(subject, ALL, every=tries(short=13, full=1))
-    counts("faults while a run is made", **found.figures)
-    twice = strike_twice(subject, TWICE[: tries(short=1, full=3)], every=tries(short=29, full=3))
-    counts("two faults while a run is made", **twice.figures)
-    assert found.amiss + twice.amiss == []
+    amiss = strike_and_count(
+        subject,
+        "while a run is made",
+        counts,
+        every=(tries(short=13, full=1), tries(short=29, full=3)),
+        twice=TWICE[: tries(short=1, full=3)],
+    )
+    assert amiss == []
 
 
 def test_a_run_ends_the_same_whatever_befalls_its_runner(
     strikes: Driver, folder: Path, tries: Tries, counts: Counts
 ) -> None:
     subject = Running(strikes, folder)
-    found = strike_everywhere(subject, ALL, every=tries(short=47, full=1))
-    twice = strike_twice(subject, TWICE[: tries(short=1, full=3)], every=tries(short=47, full=9))
-    counts("faults of a runner", **found.figures)
-    counts("two faults of a runner", **twice.figures)
+    amiss = strike_and_count(
+        subject,
+        "of a runner",
+        counts,
+        every=(tries(short=47, full=1), tries(short=47, full=9)),
+        twice=TWICE[: tries(short=1, full=3)],
+    )
     counts("steps of runners with faults", begun_again=subject.begun_again, done_twice=subject.done_twice)
-    assert found.amiss + twice.amiss == []
+    assert amiss == []
     assert subject.done_twice == 0

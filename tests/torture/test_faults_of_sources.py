@@ -18,8 +18,8 @@ from tests.mirror.faults import Fault as MirrorFault
 from tests.mirror.layout import pack
 from tests.mirror.mirror import Mirror
 from tests.run.trees import KERNEL
-from tests.torture.faults import ALL, NO_FAULT, Fault
-from tests.torture.striking import Answer, Driver, strike_everywhere, strike_twice
+from tests.torture.faults import NO_FAULT, Fault
+from tests.torture.striking import Answer, Driver, strike_and_count
 
 TWICE = (("kill", False), ("EIO", True), ("ENOSPC", False))
 COMES_FIRST = 100_000
@@ -108,11 +108,14 @@ def test_a_download_is_whole_in_the_end_whatever_befalls_it(
     action = downloads.action(stamp=str(downloads.folder / "stamp"))
     subject = Making(strikes, "download", downloads.folder, {"action": action}, NAME)
     assert sorted(contents(downloads.folder)) == [NAME, "stamp"]
-    found = strike_everywhere(subject, ALL, every=tries(short=23, full=1))
-    counts("faults of a download that is gone on with", **found.figures)
-    twice = strike_twice(subject, TWICE[: tries(short=1, full=3)], every=tries(short=60, full=7))
-    counts("two faults of a download", **twice.figures)
-    assert found.amiss + twice.amiss == []
+    amiss = strike_and_count(
+        subject,
+        "of a download that is gone on with",
+        counts,
+        every=(tries(short=23, full=1), tries(short=60, full=7)),
+        twice=TWICE[: tries(short=1, full=3)],
+    )
+    assert amiss == []
 
 
 @pytest.fixture
@@ -132,11 +135,14 @@ def test_a_tree_is_unpacked_whole_or_not_there_whatever_befalls_it(
     stamp, tree = folder / "stamp", folder / "source"
     action = {"identity": IDENTITY, "archive": str(archive), "tree": str(tree), "stamp": str(stamp)}
     subject = Making(strikes, "unpack_tree", folder, {"action": action, "builder": BUILDER})
-    found = strike_everywhere(subject, ALL, every=tries(short=13, full=1))
-    counts("faults while a source is unpacked, tar's own too", **found.figures)
-    twice = strike_twice(subject, TWICE[: tries(short=1, full=3)], every=tries(short=60, full=7))
-    counts("two faults while a source is unpacked", **twice.figures)
-    assert found.amiss + twice.amiss == []
+    amiss = strike_and_count(
+        subject,
+        "while a source is unpacked, tar's own too",
+        counts,
+        every=(tries(short=13, full=1), tries(short=60, full=7)),
+        twice=TWICE[: tries(short=1, full=3)],
+    )
+    assert amiss == []
 
 
 def test_a_staged_tree_is_packed_whole_or_not_there_whatever_befalls_it(
@@ -150,8 +156,11 @@ def test_a_staged_tree_is_packed_whole_or_not_there_whatever_befalls_it(
         path.write_bytes(content)
     asked = {"stage": str(stage), "payload": str(made / "payload"), "stamp": str(made / "stamp")}
     subject = Making(strikes, "pack", made, {**asked, "identity": IDENTITY}, "payload")
-    found = strike_everywhere(subject, ALL, every=tries(short=5, full=1))
-    counts("faults while a staged tree is packed", **found.figures)
-    twice = strike_twice(subject, TWICE[: tries(short=1, full=3)], every=tries(short=5, full=1))
-    counts("two faults while a staged tree is packed", **twice.figures)
-    assert found.amiss + twice.amiss == []
+    amiss = strike_and_count(
+        subject,
+        "while a staged tree is packed",
+        counts,
+        every=(tries(short=5, full=1), tries(short=5, full=1)),
+        twice=TWICE[: tries(short=1, full=3)],
+    )
+    assert amiss == []

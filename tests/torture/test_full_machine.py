@@ -17,10 +17,9 @@ from tests.end_to_end.wizard import KVMWIZARD, wait_for_page
 from tests.machine.layers import ALICE_PASSWORD, PROGRAM_FOLDER, PROGRAM_PYTHON, Layer
 from tests.machine.machine import ThrowawayMachine
 from tests.machine.terminal import Terminal
-from tests.sources import CannotBeHad
 from tests.torture.built_source import make_built_source
 from tests.torture.machine_disk import DISK, disk_layer
-from tests.torture.machine_kernels import MachineKernels, machine_kernels
+from tests.torture.machine_kernels import MachineKernels
 from tests.torture.power_guest import PROGRAM_DISK, PROGRAM_DISK_SIZE, make_file_system
 from tests.torture.virtual_machine import FOLDER, VirtualMachine
 
@@ -41,14 +40,6 @@ from kvmwizard.session import Session, SessionStore
 answers = Answers.model_validate_json(sys.stdin.read())
 SessionStore(state_directory()).save(Session(answers=answers, page="review"))
 """
-
-
-@pytest.fixture(scope="module")
-def kernels() -> MachineKernels:
-    try:
-        return machine_kernels()
-    except CannotBeHad as reason:
-        pytest.skip(f"no kernel to install: {reason}")
 
 
 @pytest.fixture(scope="module")

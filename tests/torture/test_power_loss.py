@@ -18,9 +18,8 @@ import pytest
 from tests.conftest import Counts, Tries
 from tests.machine.layers import Layer
 from tests.machine.machine import ThrowawayMachine
-from tests.sources import CannotBeHad
 from tests.torture.machine_disk import disk_layer
-from tests.torture.machine_kernels import MachineKernels, machine_kernels
+from tests.torture.machine_kernels import MachineKernels
 from tests.torture.power_agent import TARBALL
 from tests.torture.power_guest import PoweredGuest, prepare
 from tests.torture.virtual_machine import path_of
@@ -48,14 +47,6 @@ class Laboratory:
         address = path_of(self.machine, "disk")
         address.unlink(missing_ok=True)
         return VolatileDisk(content, address)
-
-
-@pytest.fixture(scope="module")
-def kernels() -> MachineKernels:
-    try:
-        return machine_kernels()
-    except CannotBeHad as reason:
-        pytest.skip(f"no kernel for the guest: {reason}")
 
 
 @pytest.fixture(scope="module")
