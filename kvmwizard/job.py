@@ -67,9 +67,9 @@ class Progress:
             line = {"time": now, "words": asdict(words), "done": done, "total": total, "unit": unit}
             self._write(line)
 
-    def refuse(self, words: Words) -> None:
+    def refuse(self, refusal: Refusal) -> None:
         """Say why the work cannot be done; the last thing that is told."""
-        self._write({"time": time.monotonic(), "refused": asdict(words)})
+        self._write({"time": time.monotonic(), "refused": asdict(refusal.words), "code": refusal.code})
 
     def _write(self, line: dict[str, Any]) -> None:
         with self._guard:
@@ -138,14 +138,14 @@ def run_job(argv: Sequence[str], work: dict[str, Work], prepare: Callable[[], No
         action = json.loads(options.action)
         work[action["kind"]](Job(action, progress, log))
     except Exception as error:  # noqa: BLE001  -- whatever it is, the person must learn why the step ended
-        words = _why(error)
+        refusal = _why(error)
     else:
         return 0
     # On a full disk neither may be heard; the runner then sees for itself that it is full.
     with contextlib.suppress(OSError):
-        note(words.english)
+        note(refusal.words.english)
     with contextlib.suppress(OSError):
-        progress.refuse(words)
+        progress.refuse(refusal)
     return REFUSED
 
 
@@ -155,9 +155,11 @@ def note(line: str) -> None:
     sys.stdout.flush()
 
 
-def _why(error: Exception) -> Words:
-    if isinstance(error, Refusal):
-        return error.words
+def _why(error: Exception) -> Refusal:
+    return error if isinstance(error, Refusal) else Refusal(_unforeseen(error))
+
+
+def _unforeseen(error: Exception) -> Words:
     if isinstance(error, OSError):
         return _of_the_system(error)
     if isinstance(error, subprocess.TimeoutExpired):

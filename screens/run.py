@@ -272,7 +272,7 @@ class RunPage(RecoveringPage):
 
     @property
     def _undoes(self) -> bool:
-        return self._sight is not None and self._sight.state.plan.purpose == "undo"
+        return self._sight is not None and self._sight.state.plan.undoes is not None
 
     def next_label(self) -> str:
         """Enter does what comes next for the run."""
@@ -406,7 +406,7 @@ def parting(state: RunState) -> Words:
         return say(
             "The run goes on by itself. To watch it: kvmwizard. To see how it stands: kvmwizard status"
         )
-    if state.status is RunStatus.DONE and state.plan.purpose == "undo":
+    if state.status is RunStatus.DONE and state.plan.undoes is not None:
         return say("Everything that could be taken back is taken back.")
     if state.status is RunStatus.DONE:
         return say("The run is done. To prove that guests run: kvmwizard verify")
@@ -428,7 +428,7 @@ def standing(sight: RunSight) -> Words:
             ended=steps_ended(state),
             total=len(state.steps),
         )
-    if state.status is RunStatus.DONE and state.plan.purpose == "undo":
+    if state.status is RunStatus.DONE and state.plan.undoes is not None:
         if sight.more_to_undo:
             return say("This run is taken back; one before it still stands. Press u to take that back, too.")
         return say("Everything that could be taken back is taken back.")

@@ -72,10 +72,10 @@ class RunWatch:
         return RunSight(state, progress, log_step, self._log_lines(log_step), self._stands_more(state))
 
     def _stands_more(self, state: RunState) -> bool:
-        if state.plan.purpose != "undo" or state.status is not RunStatus.DONE:
+        if state.plan.undoes is None or state.status is not RunStatus.DONE:
             return False
         if self._more_to_undo is None:
-            self._more_to_undo = last_changing_run(self.store) is not None
+            self._more_to_undo = last_changing_run(self.store) not in (None, state.plan.undoes)
         return self._more_to_undo
 
     def _log_lines(self, step_id: str | None) -> tuple[str, ...]:

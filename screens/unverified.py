@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from kvmwizard.answers import Answers, KernelAnswer, QemuAnswer
 from kvmwizard.catalog.chosen import chosen_kernel, chosen_qemu
 from kvmwizard.catalog.sources import Project
+from kvmwizard.fetch.refused import UNPROVEN
 from kvmwizard.plan.build_model import DownloadSource, FetchTag
 from kvmwizard.plan.model import Step
 from kvmwizard.run.model import RunState, StepStatus
 from kvmwizard.words import Words, _, say
 from screens.text_dialog import TextDialog
-
-OFFER = "to be used unverified."
-"""How the sentences end by which a download says that nothing vouches for what it got (kvmwizard.fetch)."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +25,8 @@ def unproven_in(state: RunState) -> Unproven | None:
     """What a step of the run refused because nothing vouches for it; None where none did."""
     for step in state.plan.steps:
         stands = state.steps[step.id]
-        if stands.status is StepStatus.FAILED and stands.words is not None:
-            fetched = fetched_by(step)
-            if fetched is not None and stands.words.template.endswith(OFFER):
-                return fetched
+        if stands.status is StepStatus.FAILED and stands.code == UNPROVEN:
+            return fetched_by(step)
     return None
 
 

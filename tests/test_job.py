@@ -35,11 +35,12 @@ def test_work_that_is_done_ends_with_0(tmp_path: Path) -> None:
 
 def test_a_refusal_is_the_last_word_and_is_logged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def work(_job: Job) -> None:
-        raise Refusal(say("It cannot be."))
+        raise Refusal(say("It cannot be."), "never")
 
     code, told = run(tmp_path, work)
     assert code == REFUSED
     assert told[-1]["refused"]["template"] == "It cannot be."
+    assert told[-1]["code"] == "never"
     assert capsys.readouterr().out == "It cannot be.\n"
 
 

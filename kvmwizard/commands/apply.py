@@ -32,7 +32,7 @@ def run(options: Options) -> ExitCode:
     unfinished = saved.unfinished_run(session)
     if unfinished is None:
         return _begin(saved, session, wanted, options)
-    if unfinished.plan.purpose == "setup" and _agrees(wanted, session.answers):
+    if unfinished.plan.undoes is None and _agrees(wanted, session.answers):
         if not options.json:
             show(say("Going on with run {run}, which was agreed to before.", run=unfinished.run_id))
         return carry_out(saved, unfinished.run_id, options)

@@ -40,7 +40,7 @@ def carry_out(saved: State, run_id: str, options: Options, left_out: str | None 
         else:
             state = _gone_on(saved, state, options, left_out)
         _explain(saved, state, options)
-    if state.status is RunStatus.DONE and state.plan.purpose == "setup" and not options.no_verify:
+    if state.status is RunStatus.DONE and state.plan.undoes is None and not options.no_verify:
         return _proved(state, options)
     return EXIT_CODES[state.status]
 

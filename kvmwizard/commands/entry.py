@@ -30,7 +30,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
         complain(refused.words)
         for words in refused.details:
             complain(f"  {words}")
-        return refused.code
+        return refused.exit_code
     except OutputLostError as lost:
         return _end_without_output(lost.__cause__)
     except KeyboardInterrupt:

@@ -21,7 +21,7 @@ class ExitCode(IntEnum):
 class CommandRefused(Refusal):
     """A command cannot do what was asked; `words` says what happened, why, and what to do next."""
 
-    def __init__(self, code: ExitCode, words: Words, details: tuple[Words, ...] = ()) -> None:
+    def __init__(self, exit_code: ExitCode, words: Words, details: tuple[Words, ...] = ()) -> None:
         super().__init__(words)
-        self.code = code
+        self.exit_code = exit_code
         self.details = details

@@ -17,7 +17,7 @@ def run(options: Options) -> ExitCode:
     saved.take()
     session = saved.session()
     unfinished = saved.unfinished_run(session)
-    if options.run is None and unfinished is not None and unfinished.plan.purpose == "undo":
+    if options.run is None and unfinished is not None and unfinished.plan.undoes is not None:
         return carry_out(saved, unfinished.run_id, options)
     with refusing_runs():
         undone = options.run or last_changing_run(saved.runs)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kvmwizard.fetch.chain import run_chain
 from kvmwizard.fetch.client import host_of
-from kvmwizard.fetch.refused import FetchRefused
+from kvmwizard.fetch.refused import UNPROVEN, FetchRefused
 from kvmwizard.fetch.repository import STALL_SECONDS, Git, GitFailed, git, make_repository
 from kvmwizard.fetch.signature import Checked, Outcome
 from kvmwizard.fetch.space import full_disk, is_full, require_space
@@ -143,7 +143,7 @@ class TagFetch:
             note(f"{wish.tag}: signature of {checked.owner} is good, key {checked.fingerprint}")
         elif checked.outcome is Outcome.BAD or (wish.commit is None and not wish.unverified):
             self._forget()
-            raise FetchRefused(_unproven_words(wish.tag, url, checked))
+            raise _refuse_unproven(wish.tag, url, checked)
         return checked
 
     def _checked(self) -> Checked:
@@ -242,15 +242,21 @@ class TagFetch:
         return self._git.succeeds(repository, "cat-file", "-e", f"{part.commit}^{{tree}}")
 
 
-def _unproven_words(tag: str, url: str, checked: Checked) -> Words:
-    if checked.outcome is Outcome.BAD:
-        return say(
+def _refuse_unproven(tag: str, url: str, checked: Checked) -> FetchRefused:
+    if checked.outcome is not Outcome.BAD:
+        return FetchRefused(_unproven_words(tag, url, checked), UNPROVEN)
+    return FetchRefused(
+        say(
             "The signature of {tag} from {host} is false: it is not the tag that {owner} signed. Nothing "
             "was checked out. Choose another repository.",
             tag=tag,
             host=host_of(url),
             owner=checked.owner or checked.fingerprint,
         )
+    )
+
+
+def _unproven_words(tag: str, url: str, checked: Checked) -> Words:
     if checked.outcome is Outcome.UNKNOWN:
         return say(
             "The tag {tag} from {host} is signed by the key {key}, which is not among those that count, so "

@@ -14,7 +14,7 @@ from typing import Any
 from kvmwizard.fetch.archive import decompress_argv
 from kvmwizard.fetch.chain import Tell
 from kvmwizard.fetch.client import PATIENT, Patience, get_bytes, host_of
-from kvmwizard.fetch.refused import AnswerRefused, FetchRefused
+from kvmwizard.fetch.refused import UNPROVEN, AnswerRefused, FetchRefused
 from kvmwizard.fetch.signature import Checked, Outcome, check_file, check_stream, check_text
 from kvmwizard.fetch.wishes import DetachedSignature, ListedChecksum, Proof, PublishedChecksum
 from kvmwizard.job import note
@@ -186,7 +186,8 @@ def refuse_unproven(gathered: Gathered) -> ProofRefused:
             "mirror, give the signer's public key, or allow this file to be used unverified.",
             name=gathered.name,
             reason=reason,
-        )
+        ),
+        UNPROVEN,
     )
 
 

@@ -3,6 +3,9 @@
 from kvmwizard.refusal import Refusal
 from kvmwizard.words import Words
 
+UNPROVEN = "unproven"
+"""The code of the refusal that a person can overrule: nothing shows that this is what was published."""
+
 
 class FetchRefused(Refusal):
     """Something could not be fetched, verified or unpacked; `words` says why and what to do next."""

@@ -12,7 +12,7 @@ def plan_report(plan: Plan, evidence: Mapping[str, Words]) -> dict[str, Any]:
     """One object; `evidence` is by step id what shows that its work is done already."""
     return {
         "digest": plan_digest(plan),
-        "purpose": plan.purpose,
+        "undoes": plan.undoes,
         "user": plan.user,
         "builder": plan.builder,
         "build_folder": plan.build_folder,

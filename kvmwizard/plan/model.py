@@ -354,7 +354,8 @@ class Plan(PlanModel):
     """Steps in an order that respects their needs."""
 
     schema_version: Literal[1] = 1
-    purpose: Literal["setup", "undo"] = "setup"
+    undoes: str | None = None
+    """The run that this plan takes back, by its id; None for a plan that sets up."""
     user: str
     """Whom the host is for."""
     builder: str | None = None

@@ -39,7 +39,7 @@ def plan_as_text(plan: Plan, evidence: Mapping[str, Words], width: int) -> str:
 def _heading(plan: Plan) -> Words:
     if not plan.steps:
         return say("There is nothing to do.")
-    if plan.purpose == "undo":
+    if plan.undoes is not None:
         return say("What will be taken back")
     return say("What will be done, so that {user} can run guests", user=plan.user)
 

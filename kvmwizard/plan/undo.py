@@ -44,7 +44,11 @@ MAY_BE_IN_USE = {"packages-added", "module-inserted", "group-created"}
 
 
 def make_undo_plan(
-    plan: Plan, changes_by_step: Mapping[str, tuple[str, ...]], running_release: str | None = None
+    plan: Plan,
+    changes_by_step: Mapping[str, tuple[str, ...]],
+    running_release: str | None = None,
+    *,
+    run_id: str,
 ) -> Plan:
     """A plan that restores what each step found, for the steps that changed something.
 
@@ -56,6 +60,7 @@ def make_undo_plan(
         changes_by_step: the ledger of the run's journal: by step id, the JSON texts
             of `changes_between`.
         running_release: as `uname -r` says it.
+        run_id: the run's.
 
     Raises:
         KeyError: the ledger names a step that the plan does not have.
@@ -76,7 +81,7 @@ def make_undo_plan(
         _undo_step(step, changes_by_step[step.id], _waited_for_by(plan, step.id, ids)) for step in undone
     )
     notes = (*kept.values(), *_lasting(plan, changes_by_step))
-    return Plan(purpose="undo", user=plan.user, qemu=plan.qemu, notes=notes, steps=steps)
+    return Plan(undoes=run_id, user=plan.user, qemu=plan.qemu, notes=notes, steps=steps)
 
 
 def _stays_with_kernel(texts: Iterable[str], release: str | None) -> Words | None:

@@ -11,7 +11,7 @@ def run_report(state: RunState) -> dict[str, Any]:
     return {
         "id": state.run_id,
         "status": state.status.value,
-        "purpose": state.plan.purpose,
+        "undoes": state.plan.undoes,
         "digest": plan_digest(state.plan),
         "began": state.began,
         "ended": state.ended,
@@ -32,4 +32,5 @@ def step_report(step: Step, state: StepState) -> dict[str, Any]:
         "ended": state.ended,
         "found": state.words.english if state.words is not None else None,
         "returncode": state.returncode,
+        "code": state.code,
     }

@@ -28,7 +28,7 @@ def why_not_left_out(plan: Plan, states: Mapping[str, StepState], step_id: str) 
         return say("The step {step} was skipped already.", step=step_id)
     if status is not StepStatus.FAILED:
         return say("Only a step that failed can be skipped, and {step} did not fail.", step=step_id)
-    if plan.purpose == "undo":
+    if plan.undoes is not None:
         return say(
             "No step of an undo can be skipped: what it takes back would stay, and the undo would count as "
             "done all the same. Mend what it failed for, then try it again."

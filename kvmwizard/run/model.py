@@ -89,6 +89,8 @@ class StepFailed(EventModel):
     event: Literal["step-failed"] = "step-failed"
     step: str
     returncode: int | None
+    code: str | None = None
+    """What went wrong beside commands, as `root_client.Outcome`'s."""
     message: Words
     """What happened, why, and what to do next."""
     changes: tuple[str, ...]
@@ -173,6 +175,8 @@ class StepState(BaseModel):
     left_out_by: str | None = None
     """Who decided to go on without it, or without one that it needs."""
     returncode: int | None = None
+    code: str | None = None
+    """Of a failure, as `StepFailed`'s."""
     changes: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
     """What the first attempt's conditions observed: what undo goes back to."""

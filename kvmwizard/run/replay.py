@@ -128,6 +128,7 @@ def _apply(plan: Plan, states: dict[str, StepState], event: Event) -> None:
                     "words": event.message,
                     "changes": event.changes,
                     "returncode": event.returncode,
+                    "code": event.code,
                     "ended": event.time,
                 }
             )
@@ -152,6 +153,7 @@ def _started(state: StepState, event: StepStarted) -> StepState:
             "ended": None,
             "words": None,
             "returncode": None,
+            "code": None,
             # Undo goes back to how the world was before anything of ours touched it.
             "before": state.before or event.before,
         }

@@ -197,7 +197,7 @@ def _started(ended: _Ended, plan: Plan, by_hand: str) -> RootHelperRefused | Non
                 command=by_hand,
             )
         )
-    if plan.purpose == "undo":
+    if plan.undoes is not None:
         return RootHelperRefused(
             say(
                 "Nothing was done as root, and nothing was taken back: {reason}. Try again.",

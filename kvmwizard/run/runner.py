@@ -369,9 +369,15 @@ class Runner:
         self._fail(step, outcome, words, changes)
 
     def _fail(self, step: Step, outcome: Outcome | None, words: Words, changes: tuple[str, ...]) -> None:
-        returncode = outcome.returncode if outcome is not None else None
         self._record(
-            StepFailed(time=time.time(), step=step.id, returncode=returncode, message=words, changes=changes)
+            StepFailed(
+                time=time.time(),
+                step=step.id,
+                returncode=None if outcome is None else outcome.returncode,
+                code=None if outcome is None else outcome.code,
+                message=words,
+                changes=changes,
+            )
         )
 
     def _refresh_first(self, step: Step, log: tuple[str, ...]) -> bool:

@@ -84,7 +84,7 @@ _STANDING = {
 
 def next_action(state: RunState) -> Words | None:
     """What the person can do about it; None where all is done."""
-    command = "kvmwizard apply" if state.plan.purpose == "setup" else "kvmwizard undo"
+    command = "kvmwizard apply" if state.plan.undoes is None else "kvmwizard undo"
     match state.status:
         case RunStatus.RUNNING:
             return say("Watch it with: kvmwizard log --follow")

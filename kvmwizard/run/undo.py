@@ -16,21 +16,24 @@ from kvmwizard.words import Words, say
 
 
 def last_changing_run(runs: RunStore) -> str | None:
-    """The last run whose changes no later undo has taken back; None where there is none.
+    """The last run whose changes no undo has taken back; None where there is none.
+
+    Where every run was taken back, the last of which something had to stay: it may go by now.
 
     Raises:
         RunRefused: a run cannot be read.
     """
-    undone = 0
+    wholly, partly = set[str](), list[str]()
     for run_id in reversed(runs.runs()):
         state = runs.read(run_id)
-        if state.plan.purpose == "undo":
-            undone += state.status is RunStatus.DONE
-        elif any(step.changes for step in state.steps.values()):
-            if undone == 0:
-                return run_id
-            undone -= 1
-    return None
+        if state.plan.undoes is not None:
+            if all(step.status in FINISHED_WELL for step in state.steps.values()):
+                wholly.add(state.plan.undoes)
+            elif state.status is RunStatus.DONE:
+                partly.append(state.plan.undoes)
+        elif run_id not in {*wholly, *partly} and any(step.changes for step in state.steps.values()):
+            return run_id
+    return next((run_id for run_id in partly if run_id not in wholly), None)
 
 
 def create_undo_run(store: RunStore, run_id: str) -> str:
@@ -60,7 +63,7 @@ def undo_plan(store: RunStore, run_id: str) -> Plan:
     if not changed:
         raise RunRefused(say("The run changed nothing on this machine, so there is nothing to undo."))
     restored, lost = _restorable(changed)
-    plan = make_undo_plan(state.plan, restored, os.uname().release)
+    plan = make_undo_plan(state.plan, restored, os.uname().release, run_id=run_id)
     plan = plan.model_copy(update={"notes": (*lost, *plan.notes)})
     if not plan.steps:
         raise RunRefused(plan.notes[0])

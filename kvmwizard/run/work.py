@@ -66,8 +66,8 @@ class StepWork:
         if not self.step.root:
             wait_for_leftover(self._files, self._stop.is_set)
             # What has failed by its own account would fail again, maybe after an hour.
-            words = None if self._stop.is_set() else refusal(self._progress)
-            return None if words is None else Outcome(None, "refused", "", None, words)
+            told = None if self._stop.is_set() else refusal(self._progress)
+            return None if told is None else Outcome(None, told.code or "refused", "", None, told.refused)
         try:
             with self._connect() as client:
                 return client.watch(self.step.id, self._attempt.number)
@@ -111,7 +111,7 @@ class StepWork:
 
     def _do_as_user(self) -> Outcome:
         self._progress.unlink(missing_ok=True)
-        returncode, words = 0, None
+        returncode, code, words = 0, None, None
         folder, builder = self._attempt.build_folder, self._attempt.builder
         if folder is not None and any(isinstance(each, BuilderAction) for each in self.step.actions):
             make_build_folder(Path(folder), builder)
@@ -123,9 +123,10 @@ class StepWork:
                 self._command = Command(argv, environment, self._files)
             returncode = self._command.wait()
             if returncode != 0:
-                words = refusal(self._progress) or why_no_log(self._files.log)
+                told = refusal(self._progress)
+                code, words = (told.code, told.refused) if told else (None, why_no_log(self._files.log))
                 break
-        return Outcome(returncode, "stopped" if self._stop.is_set() else None, "", None, words)
+        return Outcome(returncode, "stopped" if self._stop.is_set() else code, "", None, words)
 
     def _command_of(self, action: Action) -> tuple[Sequence[str], Mapping[str, str]]:
         """The command that does the action. Raises RunRefused for a builder whom this machine lacks."""

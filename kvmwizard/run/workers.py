@@ -46,11 +46,14 @@ class _Told(BaseModel):
     unit: Literal["", "bytes", "steps"]
 
 
-class _Refused(BaseModel):
+class WorkerRefusal(BaseModel):
     """A worker's last line where it gives up: see `job.Progress.refuse`."""
 
     time: _Time
     refused: Words
+    """What happened, why, and what to do next."""
+    code: str | None = None
+    """As `Refusal`'s."""
 
 
 def worker_argv(
@@ -104,11 +107,11 @@ def _seconds_left(lines: list[_Told]) -> float | None:
     return max(0.0, (last.total - last.done) * seconds / progressed)
 
 
-def refusal(progress: Path) -> Words | None:
-    """Why the worker did not do it, in its own words; None where it did not say. Raises OSError."""
+def refusal(progress: Path) -> WorkerRefusal | None:
+    """Why the worker did not do it; None where it did not say. Raises OSError."""
     for line in tail(progress, 1):
         try:
-            return _Refused.model_validate_json(line).refused
+            return WorkerRefusal.model_validate_json(line)
         except ValidationError:
             return None
     return None

@@ -40,7 +40,6 @@ def step(step_id: str) -> Step:
 
 
 PLAN = Plan(user="root", qemu=None, steps=(step("first"), step("second")))
-UNDO = PLAN.model_copy(update={"purpose": "undo"})
 
 
 def started(step_id: str) -> StepStarted:
@@ -106,7 +105,7 @@ def test_a_failure_that_the_rest_is_good_without_is_a_warning(tmp_path: Path) ->
 
 
 def test_advice_for_an_undo_is_undo(tmp_path: Path) -> None:
-    add_run(tmp_path, (*BEGUN, RunStopped(time=5.0)), UNDO)
+    add_run(tmp_path, (*BEGUN, RunStopped(time=5.0)), PLAN.model_copy(update={"undoes": "another"}))
     assert "To go on: kvmwizard undo" in kvmwizard(tmp_path, "status").stdout
 
 
@@ -170,21 +169,49 @@ def test_a_run_that_changed_nothing_is_not_undone(tmp_path: Path) -> None:
 
 def test_undo_goes_back_run_by_run(tmp_path: Path) -> None:
     changed = (*BEGUN, done("second", CHANGE), RunEnded(time=5.0, good=True))
-    undone = (RunEnded(time=5.0, good=True),)
     store, first = add_run(tmp_path, changed)
     assert last_changing_run(store) == first
     next_second()
     _, second = add_run(tmp_path, changed)
     assert last_changing_run(store) == second
-    next_second()
-    add_run(tmp_path, undone, UNDO)
+    add_undo(tmp_path, second, WHOLE)
     assert last_changing_run(store) == first
-    next_second()
-    add_run(tmp_path, (), UNDO)
+    add_undo(tmp_path, first)
     assert last_changing_run(store) == first, "an undo that did nothing yet took nothing back"
-    next_second()
-    add_run(tmp_path, undone, UNDO)
+    add_undo(tmp_path, first, WHOLE)
     assert last_changing_run(store) is None
+
+
+def test_the_undo_of_an_earlier_run_leaves_the_last_to_be_taken_back(tmp_path: Path) -> None:
+    changed = (*BEGUN, done("second", CHANGE), RunEnded(time=5.0, good=True))
+    store, first = add_run(tmp_path, changed)
+    next_second()
+    _, second = add_run(tmp_path, changed)
+    add_undo(tmp_path, first, WHOLE)
+    assert last_changing_run(store) == second
+
+
+def test_what_had_to_stay_is_tried_again_once_every_run_was_taken_back(tmp_path: Path) -> None:
+    changed = (*BEGUN, done("second", CHANGE), RunEnded(time=5.0, good=True))
+    store, first = add_run(tmp_path, changed)
+    next_second()
+    _, second = add_run(tmp_path, changed)
+    add_undo(tmp_path, second, (*BEGUN, FAILED, RunEnded(time=5.0, good=True)))
+    assert last_changing_run(store) == first
+    add_undo(tmp_path, first, WHOLE)
+    assert last_changing_run(store) == second
+    add_undo(tmp_path, second, WHOLE)
+    assert last_changing_run(store) is None
+
+
+WHOLE = (*BEGUN, done("second"), RunEnded(time=5.0, good=True))
+
+
+def add_undo(home: Path, run_id: str, events: Sequence[EventModel] = ()) -> None:
+    """A later run that takes that one back, what must stay, too; as far as these events say."""
+    next_second()
+    optional = PLAN.steps[1].model_copy(update={"required": False})
+    add_run(home, events, Plan(undoes=run_id, user="root", qemu=None, steps=(PLAN.steps[0], optional)))
 
 
 def next_second() -> None:

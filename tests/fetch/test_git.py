@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from kvmwizard.fetch.refused import UNPROVEN
 from kvmwizard.fetch.repository import GitFailed, git, make_repository
 from kvmwizard.fetch.signature import Outcome
 from kvmwizard.fetch.submodules import is_inside, listed_submodules, submodule_urls, wrapped
@@ -83,6 +84,7 @@ def test_an_unsigned_tag_is_refused_unless_that_was_agreed_to(
     mirror.add_kernel_tag("v6.1.9", small_tree, signed=False)
     done = fetch(builder, mirror, "v6.1.9")
     assert "Nobody signed the tag v6.1.9" in done.refused
+    assert done.code == UNPROVEN
     assert not builder.tree.exists()
     assert in_repository(builder, "tag") == ""
     assert fetch(builder, mirror, "v6.1.9", unverified=True).returncode == 0
@@ -92,13 +94,32 @@ def test_an_unsigned_tag_is_refused_unless_that_was_agreed_to(
     assert stamp.told["template"] == "{tag} is here, unverified"
 
 
+def test_a_tag_changed_behind_its_signature_is_refused_whatever_was_agreed_to(
+    builder: Bench, mirror: Mirror, small_tree: Path
+) -> None:
+    mirror.add_kernel_tag("v6.1.9", small_tree)
+    repository = mirror.layout.folder.parent / "git" / "linux.git"
+    git_there = ["/usr/bin/git", f"--git-dir={repository}"]
+    tag = subprocess.run([*git_there, "cat-file", "tag", "v6.1.9"], check=True, capture_output=True).stdout
+    changed = tag.replace(b"\n\n", b"\n\nMore of it. ", 1)
+    made = subprocess.run([*git_there, "mktag"], input=changed, check=True, capture_output=True).stdout
+    subprocess.run([*git_there, "update-ref", "refs/tags/v6.1.9", made.decode().strip()], check=True)
+    done = fetch(builder, mirror, "v6.1.9", unverified=True)
+    assert "The signature of v6.1.9 from" in done.refused
+    assert "is false" in done.refused
+    assert done.code is None
+    assert not builder.tree.exists()
+
+
 def test_a_stranger_s_tag_is_refused_and_the_published_commit_is_as_good_as_a_key(
     builder: Bench, mirror: Mirror, small_tree: Path
 ) -> None:
     mirror.add_kernel_tag("v6.1.9", small_tree)
     with SigningKey.make() as stranger:
         keys = keys_of(stranger, builder.folder)
-    assert mirror.key.fingerprint in fetch(builder, mirror, "v6.1.9", keys=keys).refused
+    done = fetch(builder, mirror, "v6.1.9", keys=keys)
+    assert mirror.key.fingerprint in done.refused
+    assert done.code == UNPROVEN
     assert not builder.tree.exists()
     other = fetch(builder, mirror, "v6.1.9", keys=keys, commit="0" * 40).refused
     assert "is another than the one that was published" in other

@@ -36,6 +36,11 @@ class Done:
         last = self.told[-1] if self.told else {}
         return _filled(last["refused"]) if "refused" in last else ""
 
+    @property
+    def code(self) -> str | None:
+        """By which a program can tell its refusal."""
+        return self.told[-1].get("code") if self.told else None
+
 
 def _filled(words: dict[str, Any]) -> str:
     places = {

@@ -61,6 +61,7 @@ WHOLE_LEDGER = ledger(
 )
 
 
+RUN = "20261122-120000-00000000"
 RELEASE = "6.12.117+deb12-amd64"
 KERNEL_LEDGER = ledger(
     packages_install=changes.PackagesAdded(manager="apt", names=("qemu-system-x86",)),
@@ -81,19 +82,19 @@ def removed(undo: Plan) -> set[str]:
 
 @pytest.mark.parametrize("running", ["6.1.0-49-amd64", "117+deb12-amd64", None])
 def test_a_kernel_that_does_not_run_is_removed(running: str | None) -> None:
-    undo = make_undo_plan(kernel_plan(), KERNEL_LEDGER, running)
+    undo = make_undo_plan(kernel_plan(), KERNEL_LEDGER, running, run_id=RUN)
     assert removed(undo) == {"qemu-system-x86", "linux-base", f"linux-image-{RELEASE}"}
 
 
 def test_the_running_kernel_stays_with_all_that_came_with_it() -> None:
-    undo = make_undo_plan(kernel_plan(), KERNEL_LEDGER, RELEASE)
+    undo = make_undo_plan(kernel_plan(), KERNEL_LEDGER, RELEASE, run_id=RUN)
     assert removed(undo) == {"qemu-system-x86"}
     assert f"remove these packages: linux-base, linux-image-{RELEASE}." in undo.notes[0].english
 
 
 def test_everything_in_reverse() -> None:
-    undo = make_undo_plan(a_plan(), {**WHOLE_LEDGER, "access.prove": (), "packages.refresh": ()})
-    assert undo.purpose == "undo"
+    undo = make_undo_plan(a_plan(), {**WHOLE_LEDGER, "access.prove": (), "packages.refresh": ()}, run_id=RUN)
+    assert undo.undoes == RUN
     assert [step.id for step in undo.steps] == [
         "undo.access.now",
         "undo.access.device",
@@ -120,13 +121,13 @@ def test_everything_in_reverse() -> None:
 
 
 def test_udev_is_told_that_the_rule_is_gone() -> None:
-    (step,) = make_undo_plan(a_plan(), {"access.rule": WHOLE_LEDGER["access.rule"]}).steps
+    (step,) = make_undo_plan(a_plan(), {"access.rule": WHOLE_LEDGER["access.rule"]}, run_id=RUN).steps
     told = [action.argv[1] for action in step.actions if isinstance(action, RunCommand)]
     assert told == ["control", "trigger", "settle"]
 
 
 def test_each_waits_for_what_stands_on_it() -> None:
-    undo = make_undo_plan(a_plan(), WHOLE_LEDGER)
+    undo = make_undo_plan(a_plan(), WHOLE_LEDGER, run_id=RUN)
     seen: set[str] = set()
     for step in undo.steps:
         assert set(step.needs) <= seen
@@ -137,7 +138,7 @@ def test_each_waits_for_what_stands_on_it() -> None:
 
 
 def test_conditions_make_it_resumable() -> None:
-    undo = make_undo_plan(a_plan(), WHOLE_LEDGER)
+    undo = make_undo_plan(a_plan(), WHOLE_LEDGER, run_id=RUN)
     assert undo.step("undo.access.rule").conditions == (FileAbsent(path=RULE),)
     assert undo.step("undo.modules.boot").conditions == (
         FileHolds(path="/etc/modules-load.d/kvmwizard.conf", text="kvm\n", mode=0o644),
@@ -149,14 +150,14 @@ def test_conditions_make_it_resumable() -> None:
 
 
 def test_what_may_be_in_use_by_now_is_not_insisted_on() -> None:
-    undo = make_undo_plan(a_plan(), WHOLE_LEDGER)
+    undo = make_undo_plan(a_plan(), WHOLE_LEDGER, run_id=RUN)
     optional = {step.id for step in undo.steps if not step.required}
     assert optional == {"undo.access.group", "undo.modules.load", "undo.packages.install"}
 
 
 def test_an_entry_that_was_there_before_comes_back() -> None:
     change = changes.AclGranted(path="/dev/kvm", user="bob", previous="r--")
-    (step,) = make_undo_plan(a_plan(), ledger(access_now=change)).steps
+    (step,) = make_undo_plan(a_plan(), ledger(access_now=change), run_id=RUN).steps
     assert step.actions == (GrantDeviceAcl(path="/dev/kvm", user="bob", permissions="r--"),)
     assert step.conditions == (DeviceAclGrants(path="/dev/kvm", user="bob", permissions="r--"),)
 
@@ -164,18 +165,18 @@ def test_an_entry_that_was_there_before_comes_back() -> None:
 def test_alpines_members_are_taken_out_by_delgroup() -> None:
     facts = make_facts(distribution={"id": "alpine", "like": (), "package_manager": "apk"})
     plan = make_plan(facts, make_answers(local_qemu="/usr/bin/qemu-system-x86_64"))
-    (step,) = make_undo_plan(plan, {"access.member": WHOLE_LEDGER["access.member"]}).steps
+    (step,) = make_undo_plan(plan, {"access.member": WHOLE_LEDGER["access.member"]}, run_id=RUN).steps
     assert step.actions == (RunCommand(argv=("/usr/sbin/delgroup", "bob", "kvm")),)
 
 
 def test_nothing_changed_nothing_to_undo() -> None:
-    undo = make_undo_plan(a_plan(), {})
+    undo = make_undo_plan(a_plan(), {}, run_id=RUN)
     assert undo.steps == ()
     assert undo.notes == ()
 
 
 def test_what_stays_is_said_once() -> None:
-    undo = make_undo_plan(a_plan(), {**WHOLE_LEDGER, "packages.refresh": ()})
+    undo = make_undo_plan(a_plan(), {**WHOLE_LEDGER, "packages.refresh": ()}, run_id=RUN)
     notes = [note.english for note in undo.notes]
     assert [note.split()[0] for note in notes[:2]] == ["The", "Configuration"]
     assert len(set(notes)) == len(notes)
@@ -185,13 +186,13 @@ def test_what_stays_is_said_once() -> None:
 
 def test_a_ledger_of_another_plan_is_refused() -> None:
     with pytest.raises(KeyError):
-        make_undo_plan(a_plan(), {"kernel.compile": ()})
+        make_undo_plan(a_plan(), {"kernel.compile": ()}, run_id=RUN)
     with pytest.raises(ValidationError):
-        make_undo_plan(a_plan(), {"access.now": ('{"kind": "no-such-change"}',)})
+        make_undo_plan(a_plan(), {"access.now": ('{"kind": "no-such-change"}',)}, run_id=RUN)
 
 
 def test_root_takes_the_undo_plan() -> None:
-    undo = make_undo_plan(a_plan(), WHOLE_LEDGER)
+    undo = make_undo_plan(a_plan(), WHOLE_LEDGER, run_id=RUN)
     taken = root_helper.checked_steps(canonical_json(undo), plan_digest(undo))
     assert set(taken) == {step.id for step in undo.steps}
 
@@ -262,7 +263,7 @@ def editenv(*words: str) -> RunCommand:
 def test_a_built_kernel_goes_after_the_boot_loader_has_forgotten_it(
     previous: str | None, restored: RunCommand
 ) -> None:
-    undo = make_undo_plan(built_plan(), built_ledger(previous), "6.1.0-49-amd64")
+    undo = make_undo_plan(built_plan(), built_ledger(previous), "6.1.0-49-amd64", run_id=RUN)
     forget, remove = undo.steps
     assert (forget.id, remove.id) == ("undo.kernel.boot-once", "undo.kernel.install")
     assert forget.actions == (editenv("unset", "next_entry"), restored)
@@ -274,7 +275,7 @@ def test_a_built_kernel_goes_after_the_boot_loader_has_forgotten_it(
 
 
 def test_a_built_kernel_that_runs_stays_and_is_no_longer_the_next_one() -> None:
-    undo = make_undo_plan(built_plan(), built_ledger("0"), BUILT)
+    undo = make_undo_plan(built_plan(), built_ledger("0"), BUILT, run_id=RUN)
     assert [step.id for step in undo.steps] == ["undo.kernel.boot-once"]
     assert f"purge the package {NAME}" in undo.notes[0].english
     assert f"/var/lib/kvmwizard/installed/{NAME}.json" in undo.notes[0].english

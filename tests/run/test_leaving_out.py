@@ -48,7 +48,7 @@ def test_what_cannot_be_skipped_says_why(name: str, status: StepStatus, said: st
 def test_a_failed_step_can_be_skipped_but_never_of_an_undo() -> None:
     found = states(a=StepStatus.FAILED)
     assert why_not_left_out(PLAN, found, "a") is None
-    words = why_not_left_out(PLAN.model_copy(update={"purpose": "undo"}), found, "a")
+    words = why_not_left_out(PLAN.model_copy(update={"undoes": "another"}), found, "a")
     assert words is not None
     assert "would stay" in words.english
 

@@ -89,14 +89,14 @@ def test_the_review_says_what_is_there_and_will_be_lost(tmp_path: Path) -> None:
 def test_one_change_past_restoring_does_not_make_root_refuse_all_of_the_undo() -> None:
     plan = plan_writing(Path(OPTIONS))
     hostile = written("options kvm ignore_msrs=1\n", 0o664)
-    whole = make_undo_plan(plan, {"modules.options": (hostile,)})
+    whole = make_undo_plan(plan, {"modules.options": (hostile,)}, run_id="a-run")
     content = model.canonical_json(whole)
     with pytest.raises(Exception, match="action"):
         checked_steps(content, model.plan_digest(whole))
     change, _ = restorable(hostile)
     assert change is not None
     assert json.loads(change)["previous_text"] is None
-    undo = make_undo_plan(plan, {"modules.options": (change,)})
+    undo = make_undo_plan(plan, {"modules.options": (change,)}, run_id="a-run")
     assert checked_steps(model.canonical_json(undo), model.plan_digest(undo))
     assert undo.steps[0].actions == (model.RemoveFile(path=OPTIONS),)
     assert parse_change(change) == FileWritten(path=OPTIONS, previous_text=None, previous_mode=None)

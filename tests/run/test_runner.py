@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from kvmwizard.fetch.refused import UNPROVEN
+from kvmwizard.plan.build_model import DownloadSource, ProductMade
 from kvmwizard.plan.model import Plan
 from kvmwizard.run.launch import root_helper_needed, start_runner, stop_run
 from kvmwizard.run.liveness import living_runner
@@ -21,9 +23,10 @@ from kvmwizard.run.model import RunnerStarted, RunState, RunStatus, StepStatus
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.store import RunStore
 from kvmwizard.words import say
-from tests.run.plans import files, plan_of, removing_step, starts
+from tests.run.plans import files, plan_of, removing_step, starts, step
 
 WAIT_SECONDS = 30.0
+IDENTITY = "1" * 64
 
 
 @pytest.fixture
@@ -94,6 +97,30 @@ def test_a_run_does_its_steps_in_order_and_skips_what_is_done(store: RunStore, t
     assert state.steps["first"].ended is not None
     assert state.steps["second"].started >= state.steps["first"].ended
     assert not root_helper_needed(store, run_id)
+
+
+def test_why_a_worker_refused_can_be_told_by_programs_too(store: RunStore, tmp_path: Path) -> None:
+    file = tmp_path / "linux-6.1.9.tar"
+    file.write_bytes(b"not proven by anything")
+    stamp = str(tmp_path / "stamp")
+    action = DownloadSource(
+        identity=IDENTITY,
+        stamp=stamp,
+        project="linux",
+        version="6.1.9",
+        urls=(file.as_uri(),),
+        path=str(tmp_path / "taken"),
+        proofs=(),
+    )
+    condition = ProductMade(path=stamp, identity=IDENTITY)
+    _, state = carry_out(
+        store,
+        plan_of(
+            step("kernel.download").model_copy(update={"actions": (action,), "conditions": (condition,)})
+        ),
+    )
+    assert state.status is RunStatus.FAILED
+    assert state.steps["kernel.download"].code == UNPROVEN
 
 
 def test_everything_of_a_run_is_for_its_user_alone(store: RunStore, tmp_path: Path) -> None:

@@ -200,7 +200,7 @@ async def test_who_only_looks_on_is_asked_nothing(failed: tuple[RunStore, str]) 
 
 
 def test_an_undo_s_step_cannot_be_skipped_and_says_why(state_directory: Path) -> None:
-    undo = PLAN.model_copy(update={"purpose": "undo"})
+    undo = PLAN.model_copy(update={"undoes": "another"})
     failing = StepFailed(time=2.0, step="guest", returncode=1, message=say("No."), changes=())
     run_id = add_run(state_directory, (started("guest"), failing, RunEnded(time=3.0, good=False)), undo)
     failure = failure_in(RunStore(state_directory).read(run_id))

@@ -106,7 +106,7 @@ async def test_undo_takes_back_the_run_that_changed_something(state_directory: P
     add_run(state_directory, (started("guest"), done("guest"), END))
     plan = await plan_undo(RunStore(state_directory))
     assert not isinstance(plan, Words)
-    assert plan.purpose == "undo"
+    assert plan.undoes is not None
     assert [str(each.title) for each in plan.steps] == ["Remove the group kvm"]
 
 
@@ -130,10 +130,10 @@ async def test_where_nothing_was_changed_undo_says_so(state_directory: Path) -> 
 
 async def test_after_an_undo_the_run_before_can_be_taken_back_too(state_directory: Path) -> None:
     changing = (started("guest"), done("guest", CHANGE), END)
-    undo = PLAN.model_copy(update={"purpose": "undo"})
     add_run(state_directory, changing)
-    add_run(state_directory, changing)
-    add_run(state_directory, (END,), undo)
+    undone = add_run(state_directory, changing)
+    events = (started("lists"), done("lists"), started("guest"), done("guest"), END)
+    add_run(state_directory, events, PLAN.model_copy(update={"undoes": undone}))
     async with walking(state_directory) as walk:
         await walk.pilot.pause(0.6)
         assert "one before it still stands" in walk.text.replace("\n", " ")

@@ -134,7 +134,9 @@ class FarMachine:
     def far_bytes(self, *argv: str) -> bytes:
         """What a command on the far side prints, byte for byte."""
         command = self.machine.command(["ssh", "-T", "far", *argv], user="bob")
-        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True).stdout
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode(errors="replace")
+        return done.stdout
 
     def near_terminal(self, size: tuple[int, int] = (80, 24)) -> Terminal:
         """A terminal of bob's with a shell."""

@@ -313,18 +313,23 @@ def replaced(value: Any, place: tuple[Any, ...], text: str) -> Any:
 
 
 WORKERS = """
-import json, subprocess, sys
-ended = {}
-for module, action in json.load(open(sys.argv[1])):
-    argv = [sys.executable, "-m", module, "--progress", "/tmp/progress", "--log", "/tmp/log", action]
+import collections, concurrent.futures, itertools, json, subprocess, sys
+numbers = itertools.count()
+
+def work(case):
+    module, action = case
+    # Those without a network mostly wait before they try again: several side by side.
+    progress = f"/tmp/progress-{next(numbers)}"
+    argv = [sys.executable, "-m", module, "--progress", progress, "--log", "/tmp/log", action]
     try:
-        done = subprocess.run(argv, capture_output=True, timeout=20, stdin=subprocess.DEVNULL)
-        code = str(done.returncode)
+        done = subprocess.run(argv, capture_output=True, timeout=60, stdin=subprocess.DEVNULL)
     except subprocess.TimeoutExpired:
-        code = "timeout"
         print(action[-300:], file=sys.stderr)
-    ended[code] = ended.get(code, 0) + 1
-print(json.dumps(ended))
+        return "timeout"
+    return str(done.returncode)
+
+with concurrent.futures.ThreadPoolExecutor(8) as pool:
+    print(json.dumps(collections.Counter(pool.map(work, json.load(open(sys.argv[1]))))))
 """
 
 

@@ -50,8 +50,8 @@ def watches(screen: str) -> bool:
 
 
 def writes(screen: str) -> bool:
-    """Only who has the session turns the first page."""
-    return page_shown(screen) == "Hardware"
+    """Only who has the session turns the first page; an Enter more turns the next."""
+    return page_shown(screen) not in {None, "Welcome"}
 
 
 def elected(wizards: Sequence[LocalTerminal]) -> list[LocalTerminal]:
