@@ -166,14 +166,14 @@ class ThrowawayMachine:
             subprocess.TimeoutExpired: after `timeout` seconds; the command is killed.
         """
         stdin = subprocess.DEVNULL if input is None else subprocess.PIPE
-        process = self.popen(argv, user=user, env=env, stdin=stdin)
-        try:
-            stdout, stderr = process.communicate(input, timeout=timeout)
-        except BaseException:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-            raise
+        # What it leaves behind may keep its pipes open: they are closed, not read to their end.
+        with self.popen(argv, user=user, env=env, stdin=stdin) as process:
+            try:
+                stdout, stderr = process.communicate(input, timeout=timeout)
+            except BaseException:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                raise
         return subprocess.CompletedProcess(list(argv), process.returncode, stdout, stderr)
 
     def do(

@@ -144,6 +144,10 @@ class VirtualMachine:
                 raise VirtualMachineError(f"{what} did not come in {seconds} s:\n{self.console[-3000:]}")
             time.sleep(POLL_SECONDS)
 
+    def set_clock(self, time: str) -> None:
+        """Set the time of day, as `+10 years` (date(1), --set)."""
+        self.do("date", "--set", time)
+
     def begin_restart(self) -> None:
         """Have it restart as whoever administers it does."""
         self.run("systemctl", "reboot")
