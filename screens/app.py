@@ -44,7 +44,7 @@ class WizardApp(App[int]):
     CSS_PATH = asset_path("kvmwizard.tcss")
     ALLOW_SELECT = False
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012  -- Textual declares it so
-    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (12, "-short"), (20, "-full")]  # noqa: RUF012  -- Textual declares it so
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (12, "-short"), (20, "-full"), (32, "-tall")]  # noqa: RUF012  -- Textual declares it so
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
             "question_mark,f1",
