@@ -186,10 +186,17 @@ def test_nothing_of_the_users_environment_reaches_roots_commands(
     programs = {value for name, _, value in seen if name == "argv"}
     assert {"/usr/bin/apt-get", "/usr/bin/dpkg", "/usr/bin/gpasswd", "/sbin/modprobe"} <= programs
     names = {name for name, _, _ in seen if not name.startswith(("DPKG_", "APT_"))}
+    led_astray = [value for _, _, value in seen if HOME in value]
+    caught = machine.path(CAUGHT).exists()
+    counts(
+        "attackers: variables that lead root astray",
+        tries=len(environment),
+        variables_that_reached_root=len(names - ROOTS_VARIABLES),
+        successes=len(led_astray) + caught,
+    )
     assert names <= ROOTS_VARIABLES, names - ROOTS_VARIABLES
-    assert not [value for _, _, value in seen if HOME in value]
-    assert not machine.path(CAUGHT).exists()
-    counts("attackers: variables that lead root astray", tries=len(environment), successes=0)
+    assert led_astray == []
+    assert not caught
 
 
 KVM = "/dev/kvm"

@@ -28,6 +28,7 @@ from tests.machine.machine import ThrowawayMachine
 from tests.plan.builds import build_answers
 from tests.torture.bad_files import is_safe
 from tests.torture.hostile import MARK, TOKEN, TextField, payloads, text_fields
+from tests.torture.trial import Trial
 
 ALL = 200
 SHELLS = {"sh", "bash", "dash", "ash", "busybox", "zsh", "ksh", "rbash", "env", "xargs", "eval"}
@@ -202,12 +203,13 @@ def started_programs(text: str) -> list[list[str]]:
     return found
 
 
-def assert_harmless(machine: ThrowawayMachine, started: list[list[str]], own: int) -> None:
-    """`own`: of the programs, the first so many are ours."""
-    assert len(started) > own, "strace saw nothing"
-    for argv in started[own:]:
-        check_command(argv)
-    assert not machine.path(MARK).exists()
+def checked(started: list[list[str]]) -> Trial:
+    """Each program that was started, looked at."""
+    trial = Trial()
+    for argv in started:
+        with trial.of("a program"):
+            check_command(argv)
+    return trial
 
 
 def argument_cases(texts: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -253,18 +255,22 @@ def test_no_text_of_answers_or_arguments_starts_anything(
     result = json.loads(said)
     assert result["faults"] == []
     assert result["unsafe"] == []
-    assert_harmless(traced, started, own=1)
+    # The first is ours.
+    trial = checked(started[1:])
+    assert trial.tried, "strace saw nothing"
     agreed = result["planned"][: tries(short=1, full=20)]
     for answers in agreed:
-        started += apply_traced(traced, answers)
+        applied = checked(apply_traced(traced, answers))
+        trial = Trial(trial.tried + applied.tried, trial.amiss + applied.amiss)
     counts(
         "hostile texts, execve traced",
         tried=len(documents),
-        programs_started=len(started),
-        shells=0,
-        options_smuggled=0,
+        programs_started=trial.tried,
+        shells_or_smuggled_options=len(trial.amiss),
         plans_applied=len(agreed),
     )
+    assert trial.amiss == []
+    assert not traced.path(MARK).exists()
 
 
 def apply_traced(machine: ThrowawayMachine, answers: dict[str, Any]) -> list[list[str]]:
@@ -273,11 +279,7 @@ def apply_traced(machine: ThrowawayMachine, answers: dict[str, Any]) -> list[lis
     program = f"{PROGRAM_FOLDER}/bin/kvmwizard"
     _, started = trace(machine, program, "apply", "--no-verify", "--answers", "/root/answers.json")
     # What the package manager starts for packages is the distribution's own.
-    ours = [argv for argv in started if TOKEN in " ".join(argv)]
-    for argv in ours:
-        check_command(argv)
-    assert not machine.path(MARK).exists()
-    return started
+    return [argv for argv in started if TOKEN in " ".join(argv)]
 
 
 def worker_cases(texts: Sequence[str], seed: int) -> Iterator[tuple[str, str]]:
@@ -346,8 +348,12 @@ def test_no_text_of_a_builders_action_starts_anything(
     ended = json.loads(said)
     assert sum(ended.values()) == len(chosen)
     assert set(ended) <= {"0", "1"}, ended
-    programs = [argv for argv in started if argv[0] != PROGRAM_PYTHON]
-    for argv in programs:
-        check_command(argv)
+    trial = checked([argv for argv in started if argv[0] != PROGRAM_PYTHON])
+    counts(
+        "hostile texts in builders' actions",
+        tried=len(chosen),
+        programs_started=trial.tried,
+        shells_or_smuggled_options=len(trial.amiss),
+    )
+    assert trial.amiss == []
     assert not traced.path(MARK).exists()
-    counts("hostile texts in builders' actions", tried=len(chosen), programs_started=len(programs), shells=0)

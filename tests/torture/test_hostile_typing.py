@@ -14,6 +14,7 @@ from tests.screens.pilots import Walk, walking
 from tests.screens.test_build_pages import at
 from tests.torture.bad_files import is_safe
 from tests.torture.hostile import payloads
+from tests.torture.trial import Trial
 
 ALL = 200
 PAGES = ("kernel_build", "qemu_build")
@@ -56,21 +57,21 @@ async def test_every_line_of_the_build_pages(
 ) -> None:
     state = tmp_path / "state"
     state.mkdir(mode=0o700)
-    taken = tried = 0
+    trial, taken = Trial(), 0
     async with walking(at(state, page)) as walk:  # type: ignore[arg-type]  # one of the names
         shown = walk.page
         assert isinstance(shown, BuildPage)
         for text in payloads(tries(short=1, full=ALL), seed):
             for field in shown.TYPED:
-                tried += 1
-                shown.ask(field)
-                await walk.pilot.pause()
-                taken += await give(walk, text)
-                assert walk.place == page
-                assert walk.saved.page == page
-                assert all(is_safe(piece) for piece in what_is_shown(walk)), (field, text)
-    assert taken <= tried
-    counts(f"hostile texts typed on {page}", tried=tried, taken=taken, faults=0)
+                with trial.of(f"{field}, {text!r}"):
+                    shown.ask(field)
+                    await walk.pilot.pause()
+                    taken += await give(walk, text)
+                    assert walk.place == page
+                    assert walk.saved.page == page
+                    assert all(is_safe(piece) for piece in what_is_shown(walk))
+    counts(f"hostile texts typed on {page}", **trial.figures, taken=taken)
+    assert trial.amiss == []
 
 
 async def test_every_line_about_where_sources_come_from(
@@ -78,7 +79,7 @@ async def test_every_line_about_where_sources_come_from(
 ) -> None:
     state = tmp_path / "state"
     state.mkdir(mode=0o700)
-    taken = tried = 0
+    trial, taken = Trial(), 0
     async with walking(at(state, "kernel")) as walk:
         for project in FIELDS:
             walk.app.push_screen(MirrorsScreen(project, None))
@@ -87,13 +88,13 @@ async def test_every_line_about_where_sources_come_from(
             entries = mirrors.query_one(EntryList)
             for text in payloads(tries(short=1, full=ALL), seed):
                 await walk.press("home")
-                for _ in FIELDS[project]:
-                    tried += 1
-                    await walk.press("space")
-                    taken += await give(walk, text)
-                    assert walk.app.screen is mirrors
+                for field in FIELDS[project]:
+                    with trial.of(f"{field}, {text!r}"):
+                        await walk.press("space")
+                        taken += await give(walk, text)
+                        assert walk.app.screen is mirrors
                     await walk.press("down")
             assert entries.entries
             await walk.press("escape")
-    assert taken <= tried
-    counts("hostile texts typed for mirrors", tried=tried, taken=taken, faults=0)
+    counts("hostile texts typed for mirrors", **trial.figures, taken=taken)
+    assert trial.amiss == []

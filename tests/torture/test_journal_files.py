@@ -46,6 +46,7 @@ from tests.torture.bad_files import (
 )
 from tests.torture.bad_runs import PROGRESS, agree_to, make_run, plan_document
 from tests.torture.test_session_files import GOOD, MOST_MEGABYTES, MOST_SECONDS, measured
+from tests.torture.trial import Trial
 
 ALL = 10**7
 LONGEST_WORDS = 2000
@@ -136,14 +137,13 @@ def test_every_kind_of_bad_journal(
     cases = sample(iter(kinds), tries(short=120, full=ALL), seed)
     # Always among them, however few are tried: times that no calendar has.
     cases += [case for case in kinds if case.name.startswith("line 0: time is odd")]
-    outcomes = {"refused": 0, "cut": 0, "whole": 0}
+    outcomes, trial = {"refused": 0, "cut": 0, "whole": 0}, Trial()
     for case in cases:
-        try:
+        with trial.of(case.name):
             outcomes[look_at(store, run_id, case.content)] += 1
-        except Exception as error:
-            raise AssertionError(case.name) from error
+    counts("bad journals", **trial.figures, **outcomes)
+    assert trial.amiss == []
     assert all(outcomes.values())
-    counts("bad journals", kinds=len(cases), tracebacks=0, lost=0, **outcomes)
 
 
 def test_whatever_hypothesis_makes_of_a_journal(
@@ -170,7 +170,7 @@ def test_whatever_hypothesis_makes_of_a_journal(
         outcomes[look_at(store, run_id, content)] += 1
 
     reads()
-    counts("journals by hypothesis", cases=sum(outcomes.values()), tracebacks=0, lost=0, **outcomes)
+    counts("journals by hypothesis", cases=sum(outcomes.values()), **outcomes)
 
 
 def test_the_command_line_meets_bad_journals(
@@ -178,16 +178,18 @@ def test_the_command_line_meets_bad_journals(
 ) -> None:
     store, run_id = run
     path = journal_path(store.directory(run_id))
-    cases = sample(journal_kinds(path.read_bytes()), tries(short=20, full=1500), seed + 1)
-    for case in cases:
-        path.write_bytes(case.content)
-        for words in (["status"], ["status", "--json"], ["log"]):
-            ended = run_in_process(*words, "--state-dir", store.state_directory)
-            assert ended.output + ended.complaints
-            if "--json" in words and ended.output:
-                json.loads(ended.output, parse_constant=pytest.fail)
-        assert path.read_bytes() == case.content, case.name
-    counts("bad journals at the command line", tried=len(cases), tracebacks=0)
+    trial = Trial()
+    for case in sample(journal_kinds(path.read_bytes()), tries(short=20, full=1500), seed + 1):
+        with trial.of(case.name):
+            path.write_bytes(case.content)
+            for words in (["status"], ["status", "--json"], ["log"]):
+                ended = run_in_process(*words, "--state-dir", store.state_directory)
+                assert ended.output + ended.complaints
+                if "--json" in words and ended.output:
+                    json.loads(ended.output, parse_constant=pytest.fail)
+            assert path.read_bytes() == case.content
+    counts("bad journals at the command line", **trial.figures)
+    assert trial.amiss == []
 
 
 def test_the_real_program_meets_bad_journals(
@@ -195,13 +197,16 @@ def test_the_real_program_meets_bad_journals(
 ) -> None:
     store, run_id = run
     path = journal_path(store.directory(run_id))
-    cases = sample(journal_kinds(path.read_bytes()), tries(short=2, full=40), seed + 2)
-    for case in cases:
-        path.write_bytes(case.content)
-        ended = kvmwizard(tmp_path, "status", "--state-dir", store.state_directory)
-        assert all(is_safe(line) for line in (ended.stdout + ended.stderr).split("\n")), case.name
-        assert path.read_bytes() == case.content, case.name
-    counts("bad journals and the real program", tried=len(cases), tracebacks=0)
+    trial = Trial()
+    for case in sample(journal_kinds(path.read_bytes()), tries(short=2, full=40), seed + 2):
+        with trial.of(case.name):
+            path.write_bytes(case.content)
+            ended = kvmwizard(tmp_path, "status", "--state-dir", store.state_directory)
+            assert "Traceback" not in ended.stdout + ended.stderr
+            assert all(is_safe(line) for line in (ended.stdout + ended.stderr).split("\n"))
+            assert path.read_bytes() == case.content
+    counts("bad journals and the real program", **trial.figures)
+    assert trial.amiss == []
 
 
 def plan_kinds(good: bytes) -> Iterator[BadFile]:
@@ -217,15 +222,21 @@ def test_a_plan_that_was_changed_is_not_gone_by(
     store, run_id = run
     path = store.directory(run_id) / "plan.json"
     good = path.read_bytes()
-    cases = [
-        case for case in sample(plan_kinds(good), tries(short=150, full=ALL), seed) if case.content != good
-    ]
-    for case in cases:
-        path.write_bytes(case.content)
-        with pytest.raises(RunRefused):
-            RunStore(store.state_directory).read(run_id)
-        assert path.read_bytes() == case.content
-    counts("bad plans", kinds=len(cases), gone_by=0)
+    trial, gone_by = Trial(), 0
+    for case in sample(plan_kinds(good), tries(short=150, full=ALL), seed):
+        if case.content == good:
+            continue
+        with trial.of(case.name):
+            path.write_bytes(case.content)
+            try:
+                RunStore(store.state_directory).read(run_id)
+            except RunRefused:
+                assert path.read_bytes() == case.content
+            else:
+                gone_by += 1
+    counts("bad plans", **trial.figures, gone_by=gone_by)
+    assert trial.amiss == []
+    assert gone_by == 0
 
 
 def test_a_plan_that_was_changed_together_with_its_journal_is_shown_harmlessly(
@@ -237,17 +248,16 @@ def test_a_plan_that_was_changed_together_with_its_journal_is_shown_harmlessly(
         tries(short=40, full=ALL),
         seed,
     )
-    shown = 0
+    trial, shown = Trial(), 0
     for case in cases:
         agree_to(store.directory(run_id), case.content)
         for words in (["status"], ["status", "--json"], ["log"]):
-            try:
+            with trial.of(f"{words}, {case.name}"):
                 ended = run_in_process(*words, "--state-dir", store.state_directory)
-            except AssertionError as error:
-                raise AssertionError(case.name) from error
-            shown += ended.code == 1 and "failed" in ended.output
+                shown += ended.code == 1 and "failed" in ended.output
+    counts("bad plans that the journal agrees to", **trial.figures, kinds=len(cases), shown=shown)
+    assert trial.amiss == []
     assert shown
-    counts("bad plans that the journal agrees to", kinds=len(cases), tracebacks=0)
 
 
 @pytest.mark.parametrize(
@@ -304,13 +314,15 @@ def test_lock_records_gone_bad(run: tuple[RunStore, str], tries: Tries, counts: 
     store, run_id = run
     path = store.directory(run_id) / LOCK_NAME
     good = path.read_bytes()
-    cases = sample(plan_kinds(good), tries(short=150, full=ALL), seed)
-    for case in cases:
-        path.write_bytes(case.content)
-        state = RunStore(store.state_directory).read(run_id)
-        assert state.status == "failed", case.name
-        str(state.notice)
-    counts("bad lock records", kinds=len(cases), tracebacks=0)
+    trial = Trial()
+    for case in sample(plan_kinds(good), tries(short=150, full=ALL), seed):
+        with trial.of(case.name):
+            path.write_bytes(case.content)
+            state = RunStore(store.state_directory).read(run_id)
+            assert state.status == "failed"
+            str(state.notice)
+    counts("bad lock records", **trial.figures)
+    assert trial.amiss == []
 
 
 def test_what_a_worker_tells_gone_bad(
@@ -326,12 +338,14 @@ def test_what_a_worker_tells_gone_bad(
             BadFile(case.name, json.dumps(PROGRESS[0]).encode() + b"\n" + case.content + b"\n")
             for case in changed_documents(line, [])
         ]
-    chosen = sample(iter(cases), tries(short=100, full=ALL), seed)
-    for case in chosen:
-        path.write_bytes(case.content)
-        for said in (last_told(path), refusal(path), store.progress(run_id, "file.gone")):
-            str(said)
-    counts("bad progress of workers", kinds=len(chosen), tracebacks=0)
+    trial = Trial()
+    for case in sample(iter(cases), tries(short=100, full=ALL), seed):
+        with trial.of(case.name):
+            path.write_bytes(case.content)
+            for said in (last_told(path), refusal(path), store.progress(run_id, "file.gone")):
+                str(said)
+    counts("bad progress of workers", **trial.figures)
+    assert trial.amiss == []
 
 
 def stamp_reader(folder: Path) -> tuple[Path, Callable[[], object]]:
@@ -417,15 +431,14 @@ def test_other_files_gone_bad(tmp_path: Path, reader: str, tries: Tries, counts:
     versions = [name for name in ("schema_version",) if name in json.loads(good)]
     kinds = [*every_truncation(good), *every_flipped_bit(good), *other_texts(good)]
     kinds += changed_documents(json.loads(good), versions)
-    chosen = sample(iter(kinds), tries(short=100, full=ALL), seed)
-    for case in chosen:
-        path.write_bytes(case.content)
-        try:
+    trial = Trial()
+    for case in sample(iter(kinds), tries(short=100, full=ALL), seed):
+        with trial.of(case.name):
+            path.write_bytes(case.content)
             str(read())
-        except Exception as error:
-            raise AssertionError(case.name) from error
-        assert path.read_bytes() == case.content
-    counts(f"bad files: {reader}", kinds=len(chosen), tracebacks=0)
+            assert path.read_bytes() == case.content
+    counts(f"bad files: {reader}", **trial.figures)
+    assert trial.amiss == []
 
 
 @pytest.mark.parametrize("reader", sorted(READERS))
@@ -450,7 +463,7 @@ def test_what_hypothesis_makes_of_other_files(
         str(read())
 
     reads()
-    counts(f"files by hypothesis: {reader}", cases=cases, tracebacks=0)
+    counts(f"files by hypothesis: {reader}", cases=cases)
 
 
 @pytest.mark.parametrize("reader", sorted(READERS))

@@ -165,7 +165,8 @@ def happens(crossing: Crossing, chance: random.Random) -> None:
 def test_whatever_happens_only_a_kernel_that_ran_and_ran_guests_is_the_default(
     tmp_path: Path, tries: Tries, seed: int, counts: Counts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ways, restarts, went_on = tries(short=12, full=400), 0, 0
+    ways = tries(short=12, full=400)
+    restarts = went_on = wrong_defaults = 0
     for way in range(ways):
         chance = random.Random(seed * 1000 + way)  # noqa: S311  -- chance, not a secret
         machine = Machine(tmp_path / str(way))
@@ -184,6 +185,9 @@ def test_whatever_happens_only_a_kernel_that_ran_and_ran_guests_is_the_default(
             if crossing.status is RunStatus.NEEDS_RESTART:
                 machine.restart()
         assert crossing.status is RunStatus.DONE
-        assert machine.remembers() == {"saved_entry": NEW}
+        wrong_defaults += machine.remembers() != {"saved_entry": NEW}
         restarts, went_on = restarts + machine.boots - 1, went_on + crossing.went_on
-    counts("restarts in any order", ways=ways, restarts=restarts, went_on=went_on, wrong_defaults=0)
+    counts(
+        "restarts in any order", ways=ways, restarts=restarts, went_on=went_on, wrong_defaults=wrong_defaults
+    )
+    assert wrong_defaults == 0

@@ -41,6 +41,7 @@ from tests.torture.bad_files import (
     run_in_process,
     sample,
 )
+from tests.torture.trial import Trial
 
 GOOD = Session(
     answers=Answers(
@@ -137,21 +138,19 @@ def test_every_kind_of_bad_content(store: SessionStore, tries: Tries, counts: Co
     changed = list(changed_documents(json.loads(good), ["schema_version"]))
     texts += [case for case in changed if is_newer(case.content)]
     chosen = sample(iter(changed), tries(short=250, full=10**6), seed)
+    trial = Trial()
     for case in (*cut, *flipped, *texts, *chosen):
-        try:
+        with trial.of(case.name):
             load_bad(store, case.content, outcomes)
-        except Exception as error:
-            raise AssertionError(case.name) from error
-    assert outcomes.accepted < outcomes.all / 2, "most of it is bad"
     counts(
         "bad session files",
-        kinds=outcomes.all,
+        **trial.figures,
         truncations=len(cut),
         flipped_bits=len(flipped),
-        tracebacks=0,
-        lost=0,
         **outcomes.counted(),
     )
+    assert trial.amiss == []
+    assert outcomes.accepted < outcomes.all / 2, "most of it is bad"
 
 
 def test_whatever_hypothesis_makes_of_it(
@@ -171,7 +170,7 @@ def test_whatever_hypothesis_makes_of_it(
         load_bad(store, content, outcomes)
 
     loads()
-    counts("session files by hypothesis", cases=outcomes.all, tracebacks=0, lost=0, **outcomes.counted())
+    counts("session files by hypothesis", cases=outcomes.all, **outcomes.counted())
 
 
 def through_the_command_line(store: SessionStore, cases: list[BadFile]) -> Iterator[tuple[BadFile, int]]:
@@ -202,21 +201,24 @@ def test_the_command_line_says_what_is_wrong_with_the_file(
     cases = sample(all_kinds(good_text(store)), tries(short=60, full=3000), seed)
     codes = [code for _, code in through_the_command_line(store, cases)]
     assert set(codes) <= {0, 2}
-    counts("bad session files at the command line", tried=len(codes), tracebacks=0)
+    counts("bad session files at the command line", tried=len(codes), refused=codes.count(2))
 
 
 def test_the_real_program_meets_bad_session_files(
     store: SessionStore, tmp_path: Path, tries: Tries, counts: Counts, seed: int
 ) -> None:
-    cases = sample(all_kinds(good_text(store)), tries(short=2, full=60), seed + 1)
-    for case in cases:
-        store.path.write_bytes(case.content)
-        ended = kvmwizard(tmp_path, "status", "--state-dir", store.state_directory)
-        assert ended.returncode in {0, 2}, (case.name, ended.stderr)
-        assert all(is_safe(line) for line in (ended.stdout + ended.stderr).split("\n"))
-        kept = {path.read_bytes() for path in store.state_directory.glob("session.json*")}
-        assert case.content in kept, case.name
-    counts("bad session files and the real program", tried=len(cases), tracebacks=0)
+    trial = Trial()
+    for case in sample(all_kinds(good_text(store)), tries(short=2, full=60), seed + 1):
+        with trial.of(case.name):
+            store.path.write_bytes(case.content)
+            ended = kvmwizard(tmp_path, "status", "--state-dir", store.state_directory)
+            assert ended.returncode in {0, 2}, ended.stderr
+            assert "Traceback" not in ended.stdout + ended.stderr
+            assert all(is_safe(line) for line in (ended.stdout + ended.stderr).split("\n"))
+            kept = {path.read_bytes() for path in store.state_directory.glob("session.json*")}
+            assert case.content in kept
+    counts("bad session files and the real program", **trial.figures)
+    assert trial.amiss == []
 
 
 REFUSED_PLACES = set(PLACES) - {"100 MB of nothing behind", "100 MB of brackets", "a line of 100 MB"}
