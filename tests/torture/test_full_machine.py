@@ -132,7 +132,8 @@ def begin_and_log_out(host: ThrowawayMachine, virtual: VirtualMachine, given: st
 
 def step_status(virtual: VirtualMachine, step: str) -> str:
     """How one step stands, read as root does it: without a login of alice's."""
-    run = json.loads(virtual.do(KVMWIZARD, "status", "--json", "--state-dir", STATE))["run"]
+    # Not every status is a good one: a run that has not begun can be gone on with.
+    run = json.loads(virtual.run(KVMWIZARD, "status", "--json", "--state-dir", STATE).output)["run"]
     return next(str(each["status"]) for each in run["steps"] if each["id"] == step)
 
 

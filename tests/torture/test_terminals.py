@@ -1,8 +1,10 @@
 """Every size, every encoding, and no terminal at all: readable or plain, and never a traceback."""
 
+import os
 import random
 import shutil
 import subprocess
+import termios
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -74,6 +76,29 @@ def test_resized_again_and_again(tmp_path: Path, tries: Tries, counts: Counts, s
         assert most <= MORE_BYTES
         terminal.press("q")
         assert terminal.wait_for_end() == 0
+
+
+def test_a_terminal_that_is_gone_is_no_fault_of_the_wizard_s(tmp_path: Path) -> None:
+    """Reading may tell it before SIGHUP does, which a terminal that controls nothing never sends."""
+    state = tmp_path / "state"
+    near, far = os.openpty()
+    termios.tcsetwinsize(far, (24, 80))
+    settings = environment(tmp_path, PYTHONPATH=str(CHECKOUT), TERM="xterm-256color")
+    command = [*KVMWIZARD, "--state-dir", str(state)]
+    with subprocess.Popen(
+        command, stdin=far, stdout=far, stderr=far, env=settings, start_new_session=True
+    ) as process:
+        os.close(far)
+        shown = b""
+        while b"Welcome" not in shown:
+            shown += os.read(near, 65536)
+        os.close(near)
+        try:
+            # Whatever its exit code: nobody is there to see it.
+            process.wait(END_SECONDS)
+        finally:
+            process.kill()
+    assert list(state.glob("fault-*")) == []
 
 
 # Without a terminal
