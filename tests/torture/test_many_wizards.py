@@ -66,9 +66,12 @@ def elected(wizards: Sequence[LocalTerminal]) -> list[LocalTerminal]:
 def elected_again(wizards: Sequence[LocalTerminal], dead: str) -> list[LocalTerminal]:
     """Have all that watch try again, until each writes or tells of a living holder: those that write."""
 
+    # What a trial before this one was answered is no answer to this one.
+    stale = {one_line(wizard.screen) for wizard in wizards}
+
     def has_its_part(screen: str) -> bool:
         said = one_line(screen)
-        return writes(screen) or ("Tried again" in said and dead not in said)
+        return writes(screen) or ("Tried again" in said and dead not in said and said not in stale)
 
     for wizard in wizards:
         wizard.press("Enter")
