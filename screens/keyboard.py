@@ -26,7 +26,7 @@ class KeyboardDriver(linux_driver.LinuxDriver):
         try:
             super().run_input_thread()
         except OSError as error:
-            # So does a read end that waits while the terminal goes (pty(7)).
+            # So ends a read that waits while the terminal goes; every later one finds nothing to read.
             if error.errno == errno.EIO:
                 raise TerminalGone from error
             raise

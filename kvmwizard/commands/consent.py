@@ -28,7 +28,7 @@ def agree_to(plan: Plan, evidence: Mapping[str, Words], options: Options) -> Non
         raise CommandRefused(ExitCode.NOT_GOOD, plan.only_shown)
     if options.yes:
         return
-    if somebody_can_answer() and not options.json:
+    if somebody_can_answer(options):
         if not agreed(_("Carry this plan out? [y/N] ")):
             raise CommandRefused(ExitCode.NOT_GOOD, say("Nothing was changed."))
     elif options.answers is None:
@@ -41,9 +41,9 @@ def agree_to(plan: Plan, evidence: Mapping[str, Words], options: Options) -> Non
         )
 
 
-def somebody_can_answer() -> bool:
-    """Whether a person at a terminal sees a question, and can answer it."""
-    return sys.stdin.isatty() and sys.stdout.isatty()
+def somebody_can_answer(options: Options) -> bool:
+    """Whether a person at a terminal sees a question, and can answer it; JSON is for programs."""
+    return not options.json and sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def agreed(question: str) -> bool:

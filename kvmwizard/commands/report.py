@@ -34,9 +34,7 @@ def run(options: Options) -> ExitCode:
 
 
 def _agrees(path: Path, options: Options) -> bool:
-    if options.json or not somebody_can_answer():
-        return False
-    return agreed(_("Write it to {path}? [y/N] ", path=str(path)))
+    return somebody_can_answer(options) and agreed(_("Write it to {path}? [y/N] ", path=str(path)))
 
 
 def _write(report: Report, path: Path) -> None:

@@ -41,7 +41,7 @@ def _agree(run: RunState, step: str, options: Options) -> None:
             show(f"  {each.title}  [{each.id}]")
     if options.yes:
         return
-    if options.json or not somebody_can_answer():
+    if not somebody_can_answer(options):
         raise CommandRefused(
             ExitCode.WRONG_USE,
             say("Nobody is at a terminal to agree to that. Nothing was changed. To agree, add --yes."),

@@ -62,7 +62,7 @@ def _go_on(saved: State, waiting: RunState, options: Options, proof: Proof) -> E
             )
         )
         return ExitCode.NOT_GOOD
-    if not somebody_can_answer():
+    if not somebody_can_answer(options):
         _tell(say("Run {run} has more to do after the restart: kvmwizard apply", run=waiting.run_id))
         return ExitCode.GOOD
     if not agreed(str(_question(waiting))):

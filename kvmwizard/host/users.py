@@ -89,8 +89,12 @@ def _sudo_caller(host: Host, accounts: Accounts) -> str | None:
         return host.machine.sudo_caller
     if os.geteuid() != 0:  # only sudo's and doas's own word counts, not a variable left behind
         return None
-    names = (os.environ.get(variable) for variable in CALLER_VARIABLES)
-    return next((name for name in names if name and name != "root" and accounts.user(name)), None)
+    return next((name for name in named_callers() if name != "root" and accounts.user(name)), None)
+
+
+def named_callers() -> tuple[str, ...]:
+    """Whom sudo and doas name as having called, sudo's first; whether that counts is the reader's to know."""
+    return tuple(name for variable in CALLER_VARIABLES if (name := os.environ.get(variable)))
 
 
 def _people(accounts: Accounts, callers: set[str]) -> Reading[tuple[UserFacts, ...]]:

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from kvmwizard.host.users import CALLER_VARIABLES
+from kvmwizard.host.users import named_callers
 from kvmwizard.report.common import common_words, is_common
 from kvmwizard.report.secret import Kind, Secret
 
@@ -30,7 +30,7 @@ def secrets_of_machine() -> tuple[Secret, ...]:
 
 
 def _people() -> Iterator[Secret]:
-    callers = [os.environ.get(name, "") for name in CALLER_VARIABLES]
+    callers = named_callers()
     accounts = [account for account in pwd.getpwall() if FIRST_PERSON <= account.pw_uid < NOBODY]
     with contextlib.suppress(KeyError):
         accounts.append(pwd.getpwuid(os.geteuid()))

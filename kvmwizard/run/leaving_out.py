@@ -4,7 +4,7 @@ import os
 import pwd
 from collections.abc import Mapping
 
-from kvmwizard.host.users import CALLER_VARIABLES
+from kvmwizard.host.users import named_callers
 from kvmwizard.plan.model import Plan, Step
 from kvmwizard.run.model import RunState, StepState, StepStatus
 from kvmwizard.run.scheduler import steps_behind
@@ -45,9 +45,9 @@ def also_left_out(plan: Plan, states: Mapping[str, StepState], step_id: str) -> 
 
 def decider() -> str:
     """Who decides: the login name of the person, also behind sudo or doas; a number without an account."""
-    behind = next((os.environ[name] for name in CALLER_VARIABLES if os.environ.get(name)), None)
+    behind = named_callers()
     if os.geteuid() == 0 and behind:
-        return behind
+        return behind[0]
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:

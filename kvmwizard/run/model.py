@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from kvmwizard.plan.model import Plan
 from kvmwizard.words import Words
 
-JOURNAL_VERSION = 2
+JOURNAL_VERSION = 3
 """Raised with every kind of event and every field that an earlier reader would take for garbage.
 
-Since 2 steps are left out and restarts waited for.
+Since 2 steps are left out and restarts waited for; since 3 a failure has a code.
 """
 
 

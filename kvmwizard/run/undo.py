@@ -23,17 +23,17 @@ def last_changing_run(runs: RunStore) -> str | None:
     Raises:
         RunRefused: a run cannot be read.
     """
-    wholly, partly = set[str](), list[str]()
+    wholly = dict[str, bool]()
     for run_id in reversed(runs.runs()):
         state = runs.read(run_id)
-        if state.plan.undoes is not None:
-            if all(step.status in FINISHED_WELL for step in state.steps.values()):
-                wholly.add(state.plan.undoes)
-            elif state.status is RunStatus.DONE:
-                partly.append(state.plan.undoes)
-        elif run_id not in {*wholly, *partly} and any(step.changes for step in state.steps.values()):
+        undone = state.plan.undoes
+        if undone is not None:
+            all_of_it = all(step.status in FINISHED_WELL for step in state.steps.values())
+            if all_of_it or state.status is RunStatus.DONE:
+                wholly[undone] = all_of_it or wholly.get(undone, False)
+        elif run_id not in wholly and any(step.changes for step in state.steps.values()):
             return run_id
-    return next((run_id for run_id in partly if run_id not in wholly), None)
+    return next((run_id for run_id, all_of_it in wholly.items() if not all_of_it), None)
 
 
 def create_undo_run(store: RunStore, run_id: str) -> str:

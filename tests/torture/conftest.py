@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Counts, Tries
 from tests.sources import CannotBeHad
 from tests.torture.faults import Control, compile_library, why_no_faults
 from tests.torture.machine_kernels import MachineKernels, machine_kernels
-from tests.torture.striking import Driver, driver
+from tests.torture.striking import Battery, Driver, driver
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +29,12 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else tmp_path) as made:
         yield Path(made)
+
+
+@pytest.fixture
+def battery(tries: Tries, counts: Counts) -> Battery:
+    """See `Battery`."""
+    return Battery(tries, counts)
 
 
 @pytest.fixture(scope="session")

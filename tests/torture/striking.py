@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from tests.conftest import Counts
+from tests.conftest import Counts, Tries
 from tests.torture.faults import ALL, NO_FAULT, Control, Fault
 
 ROOT = Path(__file__).parents[2]
@@ -99,30 +99,37 @@ class Found:
         return {name: self.counted[name] for name in ("points", "old", "new", "lost")}
 
 
-def strike_and_count(
-    subject: Subject,
-    happening: str,
-    counts: Counts,
-    every: tuple[int, int],
-    twice: Sequence[tuple[str, bool]],
-) -> list[str]:
-    """Every kind of fault by itself, then two of `twice` in a row; prints what came of both.
+@dataclass(frozen=True)
+class Battery:
+    """Every kind of fault by itself, then two in a row, in the form that was asked for."""
 
-    Args:
-        subject: what is struck.
-        happening: as `while answers are saved`, for what is printed.
-        counts: prints it.
-        every: as of `strike_everywhere`, and as of `strike_twice`.
-        twice: the kinds that come two in a row.
+    tries: Tries
+    counts: Counts
 
-    Returns:
-        What was amiss.
-    """
-    once = strike_everywhere(subject, ALL, every[0])
-    counts(f"faults {happening}", **once.figures)
-    found = strike_twice(subject, twice, every[1])
-    counts(f"two faults {happening}", **found.figures)
-    return once.amiss + found.amiss
+    def amiss(
+        self,
+        subject: Subject,
+        happening: str,
+        twice: Sequence[tuple[str, bool]],
+        *,
+        short: tuple[int, int],
+        full: tuple[int, int],
+    ) -> list[str]:
+        """What was amiss; what was counted is printed.
+
+        Args:
+            subject: what is struck.
+            happening: as `while answers are saved`, for what is printed.
+            twice: the kinds that come two in a row; in the short form the first alone.
+            short: `every` of `strike_everywhere` and of `strike_twice`, in the short form.
+            full: the same in the full form.
+        """
+        once = strike_everywhere(subject, ALL, self.tries(short=short[0], full=full[0]))
+        self.counts(f"faults {happening}", **once.figures)
+        kinds = twice[: self.tries(short=1, full=len(twice))]
+        again = strike_twice(subject, kinds, self.tries(short=short[1], full=full[1]))
+        self.counts(f"two faults {happening}", **again.figures)
+        return once.amiss + again.amiss
 
 
 def strike_everywhere(subject: Subject, kinds: Iterable[tuple[str, bool]], every: int) -> Found:

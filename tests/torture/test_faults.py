@@ -9,10 +9,10 @@ from kvmwizard.run.journal import create_journal, read_journal
 from kvmwizard.run.model import RunBegan, RunState, RunStatus, StepSkipped, StepStatus
 from kvmwizard.run.store import RunStore
 from kvmwizard.session import SessionStore
-from tests.conftest import Counts, Tries
+from tests.conftest import Counts
 from tests.run.plans import plan_of, removing_step, starts
 from tests.torture.faults import NO_FAULT, Fault
-from tests.torture.striking import Answer, Driver, strike_and_count
+from tests.torture.striking import Answer, Battery, Driver
 
 TWICE = (("kill", False), ("EIO", False), ("ENOSPC", True))
 
@@ -205,58 +205,34 @@ class Running:
 
 
 def test_no_answer_is_lost_whatever_befalls_its_saving(
-    strikes: Driver, folder: Path, tries: Tries, counts: Counts
+    strikes: Driver, folder: Path, battery: Battery
 ) -> None:
     subject = Answering(strikes, folder)
-    amiss = strike_and_count(
-        subject,
-        "while answers are saved",
-        counts,
-        every=(tries(short=5, full=1), tries(short=7, full=2)),
-        twice=TWICE[: tries(short=1, full=3)],
-    )
+    amiss = battery.amiss(subject, "while answers are saved", TWICE, short=(5, 7), full=(1, 2))
     assert amiss == []
 
 
 def test_no_event_is_lost_whatever_befalls_the_journal(
-    strikes: Driver, folder: Path, tries: Tries, counts: Counts
+    strikes: Driver, folder: Path, battery: Battery
 ) -> None:
     subject = Journaling(strikes, folder)
-    amiss = strike_and_count(
-        subject,
-        "while events are journaled",
-        counts,
-        every=(tries(short=5, full=1), tries(short=7, full=2)),
-        twice=TWICE[: tries(short=1, full=3)],
-    )
+    amiss = battery.amiss(subject, "while events are journaled", TWICE, short=(5, 7), full=(1, 2))
     assert amiss == []
 
 
 def test_a_run_that_was_begun_can_be_read_or_is_not_there(
-    strikes: Driver, folder: Path, tries: Tries, counts: Counts
+    strikes: Driver, folder: Path, battery: Battery
 ) -> None:
     subject = Beginning(strikes, folder)
-    amiss = strike_and_count(
-        subject,
-        "while a run is made",
-        counts,
-        every=(tries(short=13, full=1), tries(short=29, full=3)),
-        twice=TWICE[: tries(short=1, full=3)],
-    )
+    amiss = battery.amiss(subject, "while a run is made", TWICE, short=(13, 29), full=(1, 3))
     assert amiss == []
 
 
 def test_a_run_ends_the_same_whatever_befalls_its_runner(
-    strikes: Driver, folder: Path, tries: Tries, counts: Counts
+    strikes: Driver, folder: Path, battery: Battery, counts: Counts
 ) -> None:
     subject = Running(strikes, folder)
-    amiss = strike_and_count(
-        subject,
-        "of a runner",
-        counts,
-        every=(tries(short=47, full=1), tries(short=47, full=9)),
-        twice=TWICE[: tries(short=1, full=3)],
-    )
+    amiss = battery.amiss(subject, "of a runner", TWICE, short=(47, 47), full=(1, 9))
     counts("steps of runners with faults", begun_again=subject.begun_again, done_twice=subject.done_twice)
     assert amiss == []
     assert subject.done_twice == 0

@@ -10,7 +10,6 @@ import pytest
 
 from kvmwizard.product import read_stamp
 from kvmwizard.refusal import Refusal
-from tests.conftest import Counts, Tries
 from tests.fetch.conftest import make_small_tree
 from tests.fetch.downloads import NAME, TARBALL, Downloads
 from tests.fetch.workers import BUILDER, IDENTITY, Bench, bench
@@ -19,7 +18,7 @@ from tests.mirror.layout import pack
 from tests.mirror.mirror import Mirror
 from tests.run.trees import KERNEL
 from tests.torture.faults import NO_FAULT, Fault
-from tests.torture.striking import Answer, Driver, strike_and_count
+from tests.torture.striking import Answer, Battery, Driver
 
 TWICE = (("kill", False), ("EIO", True), ("ENOSPC", False))
 COMES_FIRST = 100_000
@@ -103,18 +102,12 @@ def downloads(mirror: Mirror, tmp_path: Path) -> Downloads:
 
 
 def test_a_download_is_whole_in_the_end_whatever_befalls_it(
-    strikes: Driver, downloads: Downloads, tries: Tries, counts: Counts
+    strikes: Driver, downloads: Downloads, battery: Battery
 ) -> None:
     action = downloads.action(stamp=str(downloads.folder / "stamp"))
     subject = Making(strikes, "download", downloads.folder, {"action": action}, NAME)
     assert sorted(contents(downloads.folder)) == [NAME, "stamp"]
-    amiss = strike_and_count(
-        subject,
-        "of a download that is gone on with",
-        counts,
-        every=(tries(short=23, full=1), tries(short=60, full=7)),
-        twice=TWICE[: tries(short=1, full=3)],
-    )
+    amiss = battery.amiss(subject, "of a download that is gone on with", TWICE, short=(23, 60), full=(1, 7))
     assert amiss == []
 
 
@@ -126,7 +119,7 @@ def builder() -> Iterator[Bench]:
 
 
 def test_a_tree_is_unpacked_whole_or_not_there_whatever_befalls_it(
-    strikes: Driver, builder: Bench, tmp_path: Path, tries: Tries, counts: Counts
+    strikes: Driver, builder: Bench, tmp_path: Path, battery: Battery
 ) -> None:
     folder = builder.folder / "linux"
     folder.mkdir()
@@ -135,18 +128,14 @@ def test_a_tree_is_unpacked_whole_or_not_there_whatever_befalls_it(
     stamp, tree = folder / "stamp", folder / "source"
     action = {"identity": IDENTITY, "archive": str(archive), "tree": str(tree), "stamp": str(stamp)}
     subject = Making(strikes, "unpack_tree", folder, {"action": action, "builder": BUILDER})
-    amiss = strike_and_count(
-        subject,
-        "while a source is unpacked, tar's own too",
-        counts,
-        every=(tries(short=13, full=1), tries(short=60, full=7)),
-        twice=TWICE[: tries(short=1, full=3)],
+    amiss = battery.amiss(
+        subject, "while a source is unpacked, tar's own too", TWICE, short=(13, 60), full=(1, 7)
     )
     assert amiss == []
 
 
 def test_a_staged_tree_is_packed_whole_or_not_there_whatever_befalls_it(
-    strikes: Driver, folder: Path, tries: Tries, counts: Counts
+    strikes: Driver, folder: Path, battery: Battery
 ) -> None:
     stage, made = folder / "stage", folder / "made"
     made.mkdir()
@@ -156,11 +145,5 @@ def test_a_staged_tree_is_packed_whole_or_not_there_whatever_befalls_it(
         path.write_bytes(content)
     asked = {"stage": str(stage), "payload": str(made / "payload"), "stamp": str(made / "stamp")}
     subject = Making(strikes, "pack", made, {**asked, "identity": IDENTITY}, "payload")
-    amiss = strike_and_count(
-        subject,
-        "while a staged tree is packed",
-        counts,
-        every=(tries(short=5, full=1), tries(short=5, full=1)),
-        twice=TWICE[: tries(short=1, full=3)],
-    )
+    amiss = battery.amiss(subject, "while a staged tree is packed", TWICE, short=(5, 5), full=(1, 1))
     assert amiss == []

@@ -256,12 +256,12 @@ def test_no_text_of_answers_or_arguments_starts_anything(
     assert result["faults"] == []
     assert result["unsafe"] == []
     # The first is ours.
-    trial = checked(started[1:])
-    assert trial.tried, "strace saw nothing"
+    programs = started[1:]
+    assert programs, "strace saw nothing"
     agreed = result["planned"][: tries(short=1, full=20)]
     for answers in agreed:
-        applied = checked(apply_traced(traced, answers))
-        trial = Trial(trial.tried + applied.tried, trial.amiss + applied.amiss)
+        programs += apply_traced(traced, answers)
+    trial = checked(programs)
     counts(
         "hostile texts, execve traced",
         tried=len(documents),
@@ -324,7 +324,7 @@ def work(case):
     progress = f"/tmp/progress-{next(numbers)}"
     argv = [sys.executable, "-m", module, "--progress", progress, "--log", "/tmp/log", action]
     try:
-        done = subprocess.run(argv, capture_output=True, timeout=60, stdin=subprocess.DEVNULL)
+        done = subprocess.run(argv, capture_output=True, timeout=20, stdin=subprocess.DEVNULL)
     except subprocess.TimeoutExpired:
         print(action[-300:], file=sys.stderr)
         return "timeout"

@@ -88,12 +88,12 @@ def test_a_terminal_that_is_gone_is_no_fault_of_the_wizard_s(tmp_path: Path) -> 
     with subprocess.Popen(
         command, stdin=far, stdout=far, stderr=far, env=settings, start_new_session=True
     ) as process:
-        os.close(far)
-        shown = b""
-        while b"Welcome" not in shown:
-            shown += os.read(near, 65536)
-        os.close(near)
         try:
+            os.close(far)
+            shown = b""
+            while b"Welcome" not in shown:
+                shown += os.read(near, 65536)
+            os.close(near)
             # Whatever its exit code: nobody is there to see it.
             process.wait(END_SECONDS)
         finally:
