@@ -142,6 +142,7 @@ class RunPage(RecoveringPage):
     async def _was_seen(self, event: Seen) -> None:
         if not isinstance(event.sight, RunSight):
             self._problem = event.sight
+            self.refresh_bindings()
             self.state_changed()
             return
         before, self._sight = self._sight, event.sight

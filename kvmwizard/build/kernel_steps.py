@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -29,7 +28,6 @@ COMPILED_SUFFIXES = frozenset(
 SAVE_SECONDS = 10.0
 LARGEST_TOTALS_BYTES = 64 * 1024
 KEPT_TOTALS = 20
-LOWEST_PRIORITY = 19
 
 
 class Totals:
@@ -123,7 +121,7 @@ class StepCounter:
 
 
 class Forecast:
-    """Asks `make -n` how many steps there are, beside the build and at the lowest priority.
+    """Asks `make -n` how many steps there are, beside the build.
 
     It asks in a copy of the build folder, with empty files for what is compiled:
     kbuild carries some commands out under -n too (those marked with +), and those
@@ -157,7 +155,6 @@ class Forecast:
         self._thread.join()
 
     def _foresee(self) -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
         self._counter.prepared.wait()
         # A foreseen number is a convenience: without it the steps are counted without an end.
         with contextlib.suppress(OSError, shutil.Error):

@@ -182,8 +182,8 @@ def _unreadable(path: Path, first_line: bytes) -> RunRefused:
         )
     return RunRefused(
         say(
-            "The journal {path} cannot be read from its first line on. Begin a new run; "
-            "what earlier steps did stays, and steps that are done are skipped.",
+            "The journal {path} cannot be read from its first line on. Begin a new run from Review "
+            "(kvmwizard, then Esc); what earlier steps did stays, and steps that are done are skipped.",
             path=str(path),
         )
     )

@@ -154,7 +154,8 @@ class RunStore:
             raise RunRefused(
                 say(
                     "What the journal {path} says of the step {step} cannot be understood: it was changed, "
-                    "or the disk fails. Begin a new run; what earlier steps did stays.",
+                    "or the disk fails. Begin a new run from Review (kvmwizard, then Esc); what earlier "
+                    "steps did stays.",
                     path=str(journal_path(self.directory(run_id))),
                     step=garbled,
                 )
@@ -221,7 +222,7 @@ class RunStore:
             raise RunRefused(
                 say(
                     "The plan beside {path} is not the one that was agreed to: it was changed since. "
-                    "Begin a new run.",
+                    "Begin a new run from Review (kvmwizard, then Esc).",
                     path=str(path),
                 )
             )
@@ -236,7 +237,8 @@ def journal_path(directory: Path) -> Path:
 
 def _unreadable_plan(path: Path) -> Words:
     return say(
-        "The plan in {path} cannot be read by this kvmwizard. Begin a new run; what earlier steps did stays.",
+        "The plan in {path} cannot be read by this kvmwizard. Begin a new run from Review (kvmwizard, then "
+        "Esc); what earlier steps did stays.",
         path=str(path),
     )
 

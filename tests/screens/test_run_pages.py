@@ -140,6 +140,18 @@ async def test_after_an_undo_the_run_before_can_be_taken_back_too(state_director
         assert "u Undo" in walk.text
 
 
+async def test_from_a_run_that_cannot_be_read_the_way_back_is_shown(state_directory: Path) -> None:
+    run_id = add_run(state_directory, ())
+    (RunStore(state_directory).directory(run_id) / "plan.json").write_text("{}")
+    async with walking(state_directory) as walk:
+        await walk.pilot.pause(0.6)
+        assert "cannot be read" in walk.text
+        assert "← Back" in walk.text
+        await walk.pilot.press("escape")
+        await walk.pilot.pause()
+        assert walk.place == "review"
+
+
 async def test_the_log_of_the_selected_step_is_shown(state_directory: Path) -> None:
     run_id = add_run(state_directory, (*LISTS_FAILED, started("guest"), done("guest"), END))
     store = RunStore(state_directory)
