@@ -14,9 +14,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 good, 1 not ready or failed, 2 wrong use or unreadable input, 3 stopped and resumable.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
-    if words == ["--version"]:
-        # Scripts ask for this often: answered before anything is imported.
-        sys.stdout.write(f"kvmwizard {__version__}\n")
+    # Scripts ask for this often: answered before anything is imported.
+    if words == ["--version"] and _told_version():
         return 0
     # What is imported stays to the end, so looking through it for garbage again and again is in vain:
     # a tenth of a start. `run_command_line` turns the collector on again.
@@ -36,3 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 1
+
+
+def _told_version() -> bool:
+    """Whether it could be written; why not, the command line's usual way says."""
+    try:
+        os.write(1, f"kvmwizard {__version__}\n".encode())
+    except OSError:
+        return False
+    return True

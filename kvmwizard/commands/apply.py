@@ -21,6 +21,11 @@ from kvmwizard.words import say
 def run(options: Options) -> ExitCode:
     """Go on with the session's unfinished run, else agree to a new plan and run it. Raises CommandRefused."""
     saved = State.of(options)
+    if options.answers is not None and (options.stop or options.skip is not None):
+        raise CommandRefused(
+            ExitCode.WRONG_USE,
+            say("--stop and --skip are about the run that there is, and take no --answers."),
+        )
     if options.stop:
         return stop_current_run(saved, options)
     if options.skip is not None:
@@ -62,7 +67,7 @@ def _begin(saved: State, session: Session, answers: Answers, options: Options) -
     decided = feasible_answers(answers, facts)
     plan = planned(decided, facts)
     agree_to(plan, evidence_of(plan, facts), options)
-    with refusing_runs():
+    with refusing_runs(ExitCode.NOT_GOOD):
         run_id = saved.runs.create(plan)
     # Completed, so that what this run installs does not change what was decided.
     saved.save(session.model_copy(update={"answers": decided, "run_id": run_id, "page": "run"}))

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping
 
+from kvmwizard.commands.directory import directory_option
 from kvmwizard.commands.exit_code import CommandRefused, ExitCode
 from kvmwizard.commands.machine import read_machine
 from kvmwizard.commands.output import complain, show, show_json, width
@@ -18,7 +19,7 @@ from kvmwizard.run.launch import open_root_helper, root_helper_needed, start_run
 from kvmwizard.run.leaving_out import brought_kernel
 from kvmwizard.run.log import tail
 from kvmwizard.run.model import RunState, RunStatus, StepState, StepStatus
-from kvmwizard.run.text import next_action
+from kvmwizard.run.text import advice
 from kvmwizard.words import say
 from kvmwizard.wrapping import wrapped
 
@@ -33,6 +34,7 @@ def carry_out(saved: State, run_id: str, options: Options, left_out: str | None 
     """
     with refusing_runs():
         state = saved.runs.read(run_id)
+    with refusing_runs(ExitCode.NOT_GOOD):
         if left_out is None and state.status is RunStatus.RUNNING:
             state = _watched(saved, run_id, options, known={})
         elif left_out is None and state.status is RunStatus.NEEDS_RESTART:
@@ -85,9 +87,8 @@ def _explain(saved: State, state: RunState, options: Options) -> None:
             if lines:
                 show(say("The last lines of {path}:", path=str(path)))
                 show("\n".join(f"  {line}" for line in lines))
-    advice = next_action(state)
-    if advice is not None:
-        show("\n".join(wrapped(str(advice), width())))
+    for words in advice(state, directory_option(options)):
+        show("\n".join(wrapped(str(words), width())))
 
 
 def _proved(state: RunState, options: Options) -> ExitCode:

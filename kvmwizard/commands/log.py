@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 
+from kvmwizard.commands.directory import directory_option
 from kvmwizard.commands.exit_code import CommandRefused, ExitCode
 from kvmwizard.commands.look import nothing_was_run, state_to_look_at
 from kvmwizard.commands.output import complain, show, show_bytes, show_json, width
@@ -12,8 +13,8 @@ from kvmwizard.paths import cannot_write
 from kvmwizard.run.log import LogFollower
 from kvmwizard.run.model import RunState, RunStatus, StepState, StepStatus
 from kvmwizard.run.store import RunStore
-from kvmwizard.run.text import next_action, not_begun, standing, step_lines
-from kvmwizard.words import say
+from kvmwizard.run.text import advice, not_begun, standing, step_lines
+from kvmwizard.words import Words, say
 
 LOOK_SECONDS = 0.25
 """Between two looks at a growing log: as fast as an eye needs, at little cost."""
@@ -91,6 +92,12 @@ class _Log:
         if not self.printed:
             complain(say("The step {step} has printed nothing.", step=self.step))
 
+    @property
+    def gone(self) -> Words | None:
+        """That the file is not there, where it is not."""
+        path = self._follower.path
+        return None if path.is_file() else say("The log {path} is not there any more.", path=str(path))
+
     def _print_bytes(self) -> None:
         while content := self._follower.read_bytes():
             self.printed = True
@@ -107,7 +114,11 @@ class _Log:
 
 def _print_whole(log: _Log, step: StepState) -> None:
     log.print_more(over=True)
-    if not log.printed and step.status in TOLD_BY_WORDS and step.words is not None:
+    if log.printed:
+        return
+    if step.returncode is not None and log.gone is not None:
+        complain(log.gone)
+    elif step.status in TOLD_BY_WORDS and step.words is not None:
         complain(step.words)
     else:
         log.say_if_empty()
@@ -199,6 +210,5 @@ class _Following:
         if state.status is RunStatus.RUNNING:
             return
         complain(standing(state))
-        advice = next_action(state)
-        if advice is not None:
-            complain(advice)
+        for words in advice(state, directory_option(self._options)):
+            complain(words)

@@ -1,13 +1,18 @@
 """The arguments that the command line takes."""
 
 import argparse
+import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from kvmwizard import __version__
 from kvmwizard.commands.help import CellHelpFormatter
+from kvmwizard.commands.output import show
 from kvmwizard.words import _, translate_argparse
 from kvmwizard.wrapping import printable
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 SOURCE_OPTIONS = ("kernel_mirror", "kernel_git", "kernel_key", "qemu_mirror", "qemu_git", "qemu_key")
 """The options, by their names in `Options`, that say where sources come from."""
@@ -52,6 +57,24 @@ class HarmlessParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """As argparse does, on one line of harmless characters."""
         super().error(printable(message))
+
+    def _print_message(self, message: str, file: "SupportsWrite[str] | None" = None) -> None:
+        """Where argparse says nothing of output that was lost: raises OutputLostError."""
+        if file is sys.stdout:
+            show(message)
+        else:
+            super()._print_message(message, file)
+
+
+def _text(given: str) -> str:
+    """Never empty: as when a script's variable was not set, which must not mean the default."""
+    if not given:
+        raise argparse.ArgumentTypeError(_("it is empty"))
+    return given
+
+
+def _path(given: str) -> Path:
+    return Path(_text(given))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -121,7 +144,7 @@ def _add_versions(commands: "Commands[argparse.ArgumentParser]") -> None:
 def _add_plan(commands: "Commands[argparse.ArgumentParser]") -> None:
     parser = _add_command(commands, "plan", _("list exactly what would be done; changes nothing"))
     _add_root(parser)
-    _add_answers(parser)
+    _add_answers(parser, _("a JSON file of answers (default: the wizard's, completed by its proposals)"))
     _add_sources(parser)
     forms = parser.add_mutually_exclusive_group()
     forms.add_argument(
@@ -139,7 +162,13 @@ def _add_apply(commands: "Commands[argparse.ArgumentParser]") -> None:
     parser = _add_command(
         commands, "apply", _("carry the plan out, or go on with a run that stopped, and prove the result")
     )
-    _add_answers(parser)
+    _add_answers(
+        parser,
+        _(
+            "a JSON file of answers (default: the wizard's, completed by its proposals); where nobody can be "
+            "asked, to name it is to agree"
+        ),
+    )
     _add_sources(parser)
     way = parser.add_mutually_exclusive_group()
     way.add_argument("--stop", action="store_true", help=_("bring the run that is under way to a safe end"))
@@ -181,7 +210,9 @@ def _add_log(commands: "Commands[argparse.ArgumentParser]") -> None:
 def _add_verify(commands: "Commands[argparse.ArgumentParser]") -> None:
     parser = _add_command(commands, "verify", _("prove that guests run; changes nothing unasked"))
     _add_user(parser)
-    parser.add_argument("--qemu", metavar=_("PATH"), help=_("the QEMU to use (default: the chosen one)"))
+    parser.add_argument(
+        "--qemu", type=_text, metavar=_("PATH"), help=_("the QEMU to use (default: the chosen one)")
+    )
     _add_json(parser)
 
 
@@ -190,6 +221,7 @@ def _add_undo(commands: "Commands[argparse.ArgumentParser]") -> None:
     parser.add_argument(
         "run",
         nargs="?",
+        type=_text,
         metavar=_("RUN"),
         help=_("the run's id (default: the last one that changed something)"),
     )
@@ -202,10 +234,16 @@ def _add_report(commands: "Commands[argparse.ArgumentParser]") -> None:
         "report",
         _("pack facts, plan, journal and logs, to attach to a question; asks before writing"),
     )
-    parser.add_argument("run", nargs="?", metavar=_("RUN"), help=_("the run's id (default: the last one)"))
+    parser.add_argument(
+        "run",
+        nargs="?",
+        type=_text,
+        metavar=_("RUN"),
+        help=_("the run's id (default: the last one)"),
+    )
     parser.add_argument(
         "--output",
-        type=Path,
+        type=_path,
         metavar=_("FILE"),
         help=_("the file, or the folder for it (default: a new file in the current folder)"),
     )
@@ -234,7 +272,7 @@ def _add_state_directory(parser: argparse.ArgumentParser) -> None:
     # Without a default of its own, so that it may stand before the command as well as after it.
     parser.add_argument(
         "--state-dir",
-        type=Path,
+        type=_path,
         default=argparse.SUPPRESS,
         metavar=_("DIRECTORY"),
         help=_("where answers and runs are kept (default: kvmwizard in the user's state directory)"),
@@ -260,22 +298,20 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
 
 def _add_root(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--root", type=Path, metavar=_("DIRECTORY"), help=_("read a recorded machine instead of this one")
+        "--root", type=_path, metavar=_("DIRECTORY"), help=_("read a recorded machine instead of this one")
     )
 
 
-def _add_answers(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--answers",
-        type=Path,
-        metavar=_("FILE"),
-        help=_("a JSON file of answers (default: the wizard's, completed by its proposals)"),
-    )
+def _add_answers(parser: argparse.ArgumentParser, meaning: str) -> None:
+    parser.add_argument("--answers", type=_path, metavar=_("FILE"), help=meaning)
 
 
 def _add_user(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--user", metavar=_("NAME"), help=_("whom guests are for (default: you, or who called sudo)")
+        "--user",
+        type=_text,
+        metavar=_("NAME"),
+        help=_("whom guests are for (default: you, or who called sudo)"),
     )
 
 

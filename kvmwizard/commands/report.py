@@ -22,7 +22,7 @@ def run(options: Options) -> ExitCode:
             runs.directory(options.run)
     report = collect(runs, options.run, with_names=options.with_names)
     path = options.output or usual_path()
-    if path.is_dir():
+    if _is_folder(path):
         path = usual_path(path)
     if not options.json:
         show("\n".join(report_lines(report)))
@@ -31,6 +31,14 @@ def run(options: Options) -> ExitCode:
         _write(report, path)
     _tell(report, path, options, written=wanted)
     return ExitCode.GOOD
+
+
+def _is_folder(path: Path) -> bool:
+    """Where that cannot be seen, as by root that looks as another user, writing says what is wrong."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def _agrees(path: Path, options: Options) -> bool:

@@ -28,12 +28,12 @@ def answers_from(path: Path) -> Answers:
 
 
 @contextmanager
-def refusing_runs() -> Iterator[None]:
-    """Turn RunRefused into CommandRefused."""
+def refusing_runs(exit_code: ExitCode = ExitCode.WRONG_USE) -> Iterator[None]:
+    """Turn RunRefused into CommandRefused: by default as for what cannot be read."""
     try:
         yield
     except RunRefused as refused:
-        raise CommandRefused(ExitCode.NOT_GOOD, refused.words) from refused
+        raise CommandRefused(exit_code, refused.words) from refused
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,15 @@ class State:
         return session.run_id if session.run_id in runs else (runs[-1] if runs else None)
 
     def unfinished_run(self, session: Session) -> RunState | None:
-        """The run that the session agreed to, if something of it is left to do. Raises CommandRefused."""
+        """The run that was agreed to, if something of it is left to do. Raises CommandRefused.
+
+        Of a session that was lost, with all of its answers, it is the last run, of which `status` tells.
+        """
+        run_id = self.current_run(session)
+        if run_id is None or (run_id != session.run_id and session.answers != Answers()):
+            return None
         with refusing_runs():
-            if session.run_id is None or session.run_id not in self.runs.runs():
-                return None
-            state = self.runs.read(session.run_id)
+            state = self.runs.read(run_id)
         return None if state.status is RunStatus.DONE else state
 
     def take(self) -> None:

@@ -1,5 +1,6 @@
 """`kvmwizard status`: how the run stands."""
 
+from kvmwizard.commands.directory import directory_option
 from kvmwizard.commands.exit_code import ExitCode
 from kvmwizard.commands.look import nothing_was_run, state_to_look_at
 from kvmwizard.commands.output import show, show_json, width
@@ -29,7 +30,7 @@ def run(options: Options) -> ExitCode:
     elif state is None:
         show(nothing_was_run())
     else:
-        show("\n".join(run_lines(state, width())))
+        show("\n".join(run_lines(state, width(), directory_option(options))))
     return ExitCode.GOOD if state is None else EXIT_CODES[state.status]
 
 

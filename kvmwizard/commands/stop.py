@@ -1,7 +1,7 @@
 """`kvmwizard apply --stop`: brings the run that is under way to a safe end."""
 
 from kvmwizard.commands.exit_code import ExitCode
-from kvmwizard.commands.output import show
+from kvmwizard.commands.output import show, show_json
 from kvmwizard.commands.parser import Options
 from kvmwizard.commands.saved import State, refusing_runs
 from kvmwizard.commands.status import EXIT_CODES
@@ -17,10 +17,13 @@ def stop_current_run(saved: State, options: Options) -> ExitCode:
     with refusing_runs():
         state = saved.runs.read(run_id) if run_id is not None else None
         if run_id is None or state is None or state.status is not RunStatus.RUNNING:
-            if not options.json:
+            if options.json:
+                show_json({"event": "nothing-to-stop"})
+            else:
                 show(say("No run is under way."))
             return ExitCode.GOOD
-        reporter = reporter_for(options)
+    reporter = reporter_for(options)
+    with refusing_runs(ExitCode.NOT_GOOD):
         reporter.stopping()
         stop_run(saved.runs, run_id)
         return EXIT_CODES[watch(saved.runs, run_id, reporter, state.steps, stop=lambda: None).status]

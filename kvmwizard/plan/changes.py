@@ -1,6 +1,7 @@
 """What a step changed: the entries of the ledger from which undo is made."""
 
-from typing import Annotated, Literal
+from collections.abc import Iterable
+from typing import Annotated, Literal, assert_never
 
 from pydantic import Field, TypeAdapter
 
@@ -99,3 +100,32 @@ _CHANGE: TypeAdapter[Change] = TypeAdapter(Change)
 def parse_change(text: str) -> Change:
     """The change from its JSON text. Raises ValidationError where it is none."""
     return _CHANGE.validate_json(text)
+
+
+def subject(change: Change) -> tuple[str, ...]:
+    """What was changed: two changes of the same subject undo to what the earlier one found."""
+    match change:
+        case PackagesAdded():
+            return (change.kind, change.manager, *change.names)
+        case FileWritten() | DeviceGiven():
+            return (change.kind, change.path)
+        case GroupCreated():
+            return (change.kind, change.group)
+        case MemberAdded():
+            return (change.kind, change.user, change.group)
+        case ModuleInserted() | TreeAdded():
+            return (change.kind, change.name)
+        case AclGranted():
+            return (change.kind, change.path, change.user)
+        case BootChosen():
+            return (change.kind,)
+        case _:
+            assert_never(change)
+
+
+def merged_changes(earlier: Iterable[str], later: Iterable[str]) -> tuple[str, ...]:
+    """Both, as JSON texts; of what was changed twice, the entry that knows how it was at first."""
+    kept = dict[tuple[str, ...], str]()
+    for text in (*earlier, *later):
+        kept.setdefault(subject(parse_change(text)), text)
+    return tuple(kept.values())

@@ -40,7 +40,7 @@ def _heading(plan: Plan) -> Words:
     if not plan.steps:
         return say("There is nothing to do.")
     if plan.undoes is not None:
-        return say("What will be taken back")
+        return say("What will be taken back of run {run}", run=plan.undoes)
     return say("What will be done, so that {user} can run guests", user=plan.user)
 
 

@@ -62,6 +62,8 @@ class Command:
         log = open_for_appending(files.log)
         try:
             take_lock(self._lock, wait=True)
+            # Should the runner be killed before it names the new process, nobody must take an old one for it.
+            os.ftruncate(self._lock, 0)
             self._process = subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL,
@@ -109,7 +111,6 @@ class Command:
         started = process_start(self._process.pid)
         if started is not None:
             identity = ProcessIdentity(pid=self._process.pid, process_start=started, boot_id=boot_id())
-            os.ftruncate(self._lock, 0)
             os.pwrite(self._lock, identity.model_dump_json().encode("ascii"), 0)
 
 
@@ -131,7 +132,10 @@ def _stop_leftover(lock: Path) -> None:
     except ValidationError:
         # The runner was killed before it could write who it had started.
         return
-    _stop_group(first.pid, lambda: lock_is_held(lock))
+    # No process gets the number of one that is gone while any of that one's group is left.
+    gone = first.boot_id == boot_id() and process_start(first.pid) is None
+    if first.alive or gone:
+        _stop_group(first.pid, lambda: lock_is_held(lock))
 
 
 def _stop_group(group: int, alive: Callable[[], bool]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from kvmwizard.job import DISK_FULL
-from kvmwizard.plan.model import RunGuestAs, Step
+from kvmwizard.plan.model import RunCommand, RunGuestAs, Step
 from kvmwizard.run.root_client import Outcome
 from kvmwizard.words import Words, say
 
@@ -180,16 +180,26 @@ def failure_words(step: Step, outcome: Outcome, log: Sequence[str], found: Words
     if outcome.returncode is not None and outcome.returncode < 0:
         return _coded(Outcome(None, "killed", f"signal {-outcome.returncode}", None))
     if outcome.returncode:
+        line = _last_line(attempt)
+        if line in _announcements(step):
+            return say(
+                "Its command ended with code {code} and said nothing: {line}",
+                code=outcome.returncode,
+                line=line,
+            )
         return say(
-            "Its command ended with code {code}. It said last: {line}. The whole log: kvmwizard log {step}",
-            code=outcome.returncode,
-            line=_last_line(attempt),
-            step=step.id,
+            "Its command ended with code {code}. It said last: {line}.", code=outcome.returncode, line=line
         )
     return say(
-        "Its commands succeeded, yet it is not as it shall be: {found}. The whole log: kvmwizard log {step}",
+        "Its commands succeeded, yet it is not as it shall be: {found}.",
         found=found if found is not None else "",
-        step=step.id,
+    )
+
+
+def _announcements(step: Step) -> frozenset[str]:
+    """What stands in the log before each command of the step."""
+    return frozenset(
+        f"+ {' '.join(action.argv)}".rstrip(".") for action in step.actions if isinstance(action, RunCommand)
     )
 
 

@@ -53,13 +53,13 @@ class LockRecord(BaseModel):
 
 def boot_id() -> str:
     """This boot's random id (random(4))."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
 
 
 def process_start(pid: int) -> int | None:
     """When the process started, in clock ticks since boot; None where there is none, or it is a zombie."""
     try:
-        status = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
     # The second field is the program's name in brackets, and may hold brackets and spaces itself.

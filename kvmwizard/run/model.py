@@ -11,7 +11,8 @@ from kvmwizard.words import Words
 JOURNAL_VERSION = 3
 """Raised with every kind of event and every field that an earlier reader would take for garbage.
 
-Since 2 steps are left out and restarts waited for; since 3 a failure has a code.
+Since 2 steps are left out and restarts waited for; since 3 a failure has a code, and may leave a step
+whose changes are not known.
 """
 
 
@@ -93,7 +94,8 @@ class StepFailed(EventModel):
     """What went wrong beside commands, as `root_client.Outcome`'s."""
     message: Words
     """What happened, why, and what to do next."""
-    changes: tuple[str, ...]
+    changes: tuple[str, ...] | None
+    """As of `StepDone`; None where nobody could look at what the step left behind."""
 
 
 class StepLeftOut(EventModel):
@@ -177,9 +179,12 @@ class StepState(BaseModel):
     returncode: int | None = None
     code: str | None = None
     """Of a failure, as `StepFailed`'s."""
-    changes: tuple[str, ...] = ()
+    changes: tuple[str, ...] | None = ()
+    """The ledger of all attempts; None since an attempt began whose end is not known."""
     before: tuple[str, ...] = ()
-    """What the first attempt's conditions observed: what undo goes back to."""
+    """What the conditions observed before that attempt: it changed what differs from this."""
+    earlier: tuple[str, ...] = ()
+    """The ledger of the attempts before it."""
 
 
 class StepProgress(BaseModel):

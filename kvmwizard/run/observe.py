@@ -17,6 +17,7 @@ from kvmwizard.host.kvm_device import DeviceNode, read_device_node
 from kvmwizard.host.modules import MODULES, ModuleState, read_modules
 from kvmwizard.host.reading import CommandOutput
 from kvmwizard.packages.managers import MANAGERS
+from kvmwizard.packages.protocol import PackageLists
 from kvmwizard.plan import model
 from kvmwizard.plan.base import PlanModel
 from kvmwizard.plan.build_model import (
@@ -101,16 +102,34 @@ def step_evidence(step: model.Step, observed: tuple[str, ...]) -> Words:
 
 def _lists(condition: model.PackageListsFresh) -> ObservedLists:
     lists = MANAGERS[condition.manager].lists
-    files = tuple(Path(lists.directory).glob(lists.pattern))
-    times = [each.stat().st_mtime for each in files]
-    if files and lists.stamp is not None:
-        stamp = Path(lists.stamp)
-        times = [stamp.stat().st_mtime] if stamp.exists() else []
+    try:
+        renewed = _when_renewed(lists)
+    except OSError as error:
+        raise RunRefused(
+            _cannot_look(str(error.filename or lists.directory), error.strerror or str(error))
+        ) from error
     return ObservedLists(
         # A clock that was set back must not make lists fresh for ever.
-        age_seconds=abs(time.time() - max(times)) if times else None,
+        age_seconds=abs(time.time() - renewed) if renewed is not None else None,
         missing=missing_packages(condition.wanted, _installed(condition.manager)),
     )
+
+
+def _when_renewed(lists: PackageLists) -> float | None:
+    """When the lists were last fetched; None where there are none. Raises OSError."""
+    written = [_when_written(path) for path in Path(lists.directory).glob(lists.pattern)]
+    times = [each for each in written if each is not None]
+    if times and lists.stamp is not None:
+        return _when_written(Path(lists.stamp))
+    return max(times, default=None)
+
+
+def _when_written(path: Path) -> float | None:
+    """None where it is gone: the package manager puts new lists in the place of old ones at any time."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return None
 
 
 def _packages(condition: model.PackagesInstalled | model.PackagesAbsent) -> ObservedPackages:

@@ -145,6 +145,9 @@ def _apply(plan: Plan, states: dict[str, StepState], event: Event) -> None:
 
 
 def _started(state: StepState, event: StepStarted) -> StepState:
+    if state.changes is not None:
+        # What somebody else changed since the last attempt is not ours to take back.
+        state = state.model_copy(update={"before": event.before, "earlier": state.changes, "changes": None})
     return state.model_copy(
         update={
             "status": StepStatus.RUNNING,
@@ -154,8 +157,6 @@ def _started(state: StepState, event: StepStarted) -> StepState:
             "words": None,
             "returncode": None,
             "code": None,
-            # Undo goes back to how the world was before anything of ours touched it.
-            "before": state.before or event.before,
         }
     )
 

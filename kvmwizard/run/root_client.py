@@ -125,8 +125,8 @@ class RootClient:
         reports = self.ask({"verb": "hello"})["steps"]
         return {report["step"]: _step(report) for report in reports}
 
-    def do(self, step: str, attempt: int, files: Sequence[Path], handed: Handed = NOTHING) -> Outcome:
-        """Have a step done and wait for its end, however long that is.
+    def begin(self, step: str, attempt: int, files: Sequence[Path], handed: Handed = NOTHING) -> None:
+        """Have a step begun; `watch` waits for its end, and from now on `stop` is for this step.
 
         `files` are the log and the progress file. Raises HelperGone, HelperRefused, OSError.
         """
@@ -142,10 +142,12 @@ class RootClient:
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
-        return self.watch(step, attempt)
 
     def watch(self, step: str, attempt: int) -> Outcome:
-        """Wait for the end of an attempt that the helper began. Raises HelperGone, HelperRefused."""
+        """Wait for the end of an attempt that the helper began, however long that is.
+
+        Raises HelperGone, HelperRefused.
+        """
         while True:
             known = self.steps().get(step)
             if known is None or known.attempt != attempt:
@@ -155,7 +157,10 @@ class RootClient:
             time.sleep(LOOK_SECONDS)
 
     def stop(self) -> None:
-        """Ask for the running step to be stopped, as far as that does no harm. Raises HelperGone."""
+        """Ask for the running step to be stopped, as far as that does no harm. Raises HelperGone.
+
+        It is not for a step that is begun only later.
+        """
         self.ask({"verb": "stop"})
 
     def end(self) -> None:

@@ -36,8 +36,10 @@ BOOTSTRAP = (
 PYTHONS = ("/usr/bin/python3", "/usr/libexec/platform-python", "/usr/local/bin/python3")
 BY_HAND = "kvmwizard plan --format sh"
 ASK_SECONDS = 600.0
-"""sudo gives up by itself after five minutes (sudoers(5), passwd_timeout)."""
+"""How long sudo may ask: as Debian builds it, it never gives up by itself (sudoers(5), passwd_timeout)."""
 DIRECT_SECONDS = 30.0
+END_SECONDS = 5.0
+"""How long sudo may take to end on SIGTERM, when it switches the terminal's echo on again."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,10 @@ class _Ended:
 
 
 def _run(argv: Sequence[str], plan: Plan, seconds: float) -> _Ended:
-    """Run to its end, feeding the helper's text and plan, and passing on what is said on standard error."""
+    """Run to its end, feeding the helper's text and plan, and passing on what is said on standard error.
+
+    It is told to end after `seconds`, and killed if it does not.
+    """
     environment = {
         **command_environment(),
         **{name: os.environ[name] for name in ("TERM", "LANG", "HOME") if name in os.environ},
@@ -156,8 +161,11 @@ def _run(argv: Sequence[str], plan: Plan, seconds: float) -> _Ended:
         threading.Thread(target=_feed, args=(process.stdin, payload(plan)), daemon=True),
         threading.Thread(target=_pass_on, args=(process.stderr, errors), daemon=True),
     )
-    killer = threading.Timer(seconds, process.kill)
-    for thread in (*threads, killer):
+    enders = (
+        threading.Timer(seconds, process.terminate),
+        threading.Timer(seconds + END_SECONDS, process.kill),
+    )
+    for thread in (*threads, *enders):
         thread.start()
     try:
         output = process.stdout.read() if process.stdout is not None else b""
@@ -166,7 +174,8 @@ def _run(argv: Sequence[str], plan: Plan, seconds: float) -> _Ended:
         # sudo got the same key, and ends too.
         output, returncode = b"", process.wait()
     finally:
-        killer.cancel()
+        for ender in enders:
+            ender.cancel()
     threads[1].join(1.0)
     return _Ended(returncode, output.decode(errors="replace"), b"".join(errors).decode(errors="replace"))
 

@@ -23,13 +23,14 @@ from pathlib import Path
 from kvmwizard.host.guest import parse_guest_output
 from kvmwizard.paths import cannot_write
 from kvmwizard.plan.build_model import BootsByDefault, BootsNext, GuestsProved
-from kvmwizard.plan.conditions import changes_between, evidence, holds
+from kvmwizard.plan.conditions import evidence, holds
 from kvmwizard.plan.model import Condition, GuestRanAs, Step, plan_digest
 from kvmwizard.plan.observed import ObservedBoot, ObservedGuest, ObservedProof
 from kvmwizard.run.commands import CommandFiles, note
 from kvmwizard.run.failures import failure_words, interrupted_words, lists_are_outdated
 from kvmwizard.run.journal import Journal, cannot_append
 from kvmwizard.run.leaving_out import LEAVE_OUT, UNDER_WAY, decider, why_not_left_out
+from kvmwizard.run.ledger import ledger
 from kvmwizard.run.liveness import RunLock, boot_id, this_process
 from kvmwizard.run.log import tail
 from kvmwizard.run.model import (
@@ -63,7 +64,7 @@ from kvmwizard.run.scheduler import (
     startable,
     steps_behind,
 )
-from kvmwizard.run.store import RunStore, journal_path
+from kvmwizard.run.store import COMMAND_LOCK_SUFFIX, RunStore, journal_path
 from kvmwizard.run.work import Attempt, StepWork
 from kvmwizard.words import Words, say
 
@@ -246,7 +247,7 @@ class Runner:
         try:
             before = tuple(observe(condition) for condition in step.conditions)
         except RunRefused as error:
-            self._fail(step, None, error.words, ())
+            self._fail(step, None, error.words, state.changes)
             return
         if not force and all_hold(step, before) and (state.attempts == 0 or is_shown_by_conditions(step)):
             self._skip(step, state, before)
@@ -256,6 +257,9 @@ class Runner:
             return
         if step.root and not self._helper_answers():
             self._root_needed = True
+            return
+        if self._stopping:
+            # Looking at the machine and starting the helper take their time.
             return
         self._to_renew.discard(step.id)
         attempt = 1 + max(state.attempts, self._helper_attempts(step))
@@ -290,7 +294,7 @@ class Runner:
                 StepSkipped(time=now, step=step.id, evidence=words, payload_digest=staged_digest(step))
             )
         else:
-            self._done(step, words, self._changes(step, before))
+            self._done(step, words, ledger(step, state, before))
 
     def _employ(self, step: Step, attempt: int, begun: bool) -> None:
         """Have the step done, or its end waited for, in a thread of its own."""
@@ -332,10 +336,10 @@ class Runner:
         try:
             after = tuple(observe_after(condition, outcome) for condition in step.conditions)
         except RunRefused as error:
-            self._fail(step, outcome, error.words, ())
+            self._fail(step, outcome, error.words, None)
             return
         as_it_shall_be = not step.conditions or all_hold(step, after)
-        changes = self._changes(step, after)
+        changes = ledger(step, self._states[step.id], after)
         if as_it_shall_be and (outcome.good if outcome is not None else is_shown_by_conditions(step)):
             self._done(step, step_evidence(step, after), changes)
         elif outcome is None:
@@ -368,7 +372,9 @@ class Runner:
         words = failure_words(step, outcome, log, missing[0] if missing else None)
         self._fail(step, outcome, words, changes)
 
-    def _fail(self, step: Step, outcome: Outcome | None, words: Words, changes: tuple[str, ...]) -> None:
+    def _fail(
+        self, step: Step, outcome: Outcome | None, words: Words, changes: tuple[str, ...] | None
+    ) -> None:
         self._record(
             StepFailed(
                 time=time.time(),
@@ -391,18 +397,9 @@ class Runner:
         self._start(refresh, force=True)
         return True
 
-    def _changes(self, step: Step, after: tuple[str, ...]) -> tuple[str, ...]:
-        """What differs from before the first attempt."""
-        before = step_states(self._plan, self._events)[step.id].before
-        return tuple(
-            change
-            for condition, was, now in zip(step.conditions, before, after, strict=False)
-            for change in changes_between(condition, was, now)
-        )
-
     def _files(self, step: Step) -> CommandFiles:
         log = self._store.log_path(self._run_id, step.id)
-        return CommandFiles(log=log, lock=log.with_suffix(".lock"))
+        return CommandFiles(log=log, lock=log.with_suffix(COMMAND_LOCK_SUFFIX))
 
     # The root helper
 
@@ -529,18 +526,21 @@ def serve(store: RunStore, run_id: str, wanted: Wanted, answer: int) -> None:
     try:
         directory = store.directory(run_id)
         leave_terminal(directory / "runner.log")
+        # Who sees the lock may ask for a stop, which must wait until it can be taken down.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         lock = RunLock(directory)
         if not lock.take():
             # That runner takes no more wishes.
             reply(answer, {"running": True} if wanted.left_out is None else {"refused": asdict(UNDER_WAY)})
             return
         runner = Runner(store, run_id, lock)
+        signal.signal(signal.SIGTERM, runner.ask_to_stop)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         runner.begin(wanted.retry, wanted.left_out)
     except (RunRefused, OSError) as error:
         words = error.words if isinstance(error, RunRefused) else cannot_write(store.state_directory, error)
         reply(answer, {"refused": asdict(words)})
         return
-    signal.signal(signal.SIGTERM, runner.ask_to_stop)
     reply(answer, {"running": True})
     try:
         runner.work()

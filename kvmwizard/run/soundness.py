@@ -34,7 +34,7 @@ def garbled_step(plan: Plan, events: Iterable[Event]) -> str | None:
             if isinstance(event, StepStarted):
                 _check_observed(steps[event.step], event.before)
             else:
-                _check_changes(event.changes)
+                _check_changes(event.changes or ())
         except (ValueError, KeyError):
             return event.step
     return None

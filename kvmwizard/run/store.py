@@ -4,6 +4,7 @@
                 journal.jsonl    what happened, see `journal`
                 lock             who runs it, see `liveness`
                 logs/STEP.log    what the step's commands printed
+                logs/STEP.lock   held by them, see `commands`
                 progress/STEP    what the package manager said of its progress
 
 Directories have mode 0700, files 0600.
@@ -32,7 +33,7 @@ from kvmwizard.paths import (
 )
 from kvmwizard.plan.model import Plan, canonical_json, plan_digest
 from kvmwizard.run.journal import JournalReading, create_journal, read_journal
-from kvmwizard.run.liveness import ProcessIdentity, boot_id, living_runner, lock_record
+from kvmwizard.run.liveness import ProcessIdentity, boot_id, living_runner, lock_is_held, lock_record
 from kvmwizard.run.model import (
     JOURNAL_VERSION,
     Event,
@@ -48,8 +49,13 @@ from kvmwizard.run.replay import replay
 from kvmwizard.run.soundness import garbled_step, has_sound_steps
 from kvmwizard.words import Words, say
 
+NAMED_RUNS = 5
+"""Of many, as many as somebody looks through."""
 RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
 """When the run was made, in UTC: day, time, and in hexadecimal microseconds before three random digits."""
+
+COMMAND_LOCK_SUFFIX = ".lock"
+"""Of the file beside a step's log that its commands hold locked."""
 
 LARGEST_PLAN_BYTES = 16 * 1024 * 1024
 """A plan of a kernel and a QEMU from source has some 100 KB; what is cut off here is no plan."""
@@ -66,13 +72,13 @@ class RunStore:
     def create(self, plan: Plan) -> str:
         """A new run of this plan, there even after a power cut; its id.
 
-        Raises RunRefused where it cannot be kept, while another run is under way, and for a plan
-        that is only to be looked at.
+        Raises RunRefused where it cannot be kept, while another run or a command of one is at work,
+        and for a plan that is only to be looked at.
         """
         if plan.only_shown is not None:
             raise RunRefused(plan.only_shown)
         self._refuse_beside_another()
-        made = dt.datetime.now(dt.UTC)
+        made = _moment_after(self.runs())
         run_id = f"{made:%Y%m%d-%H%M%S}-{made.microsecond:05x}{secrets.randbelow(0x1000):03x}"
         directory = self._runs / run_id
         with _refusing(directory):
@@ -101,14 +107,19 @@ class RunStore:
         """Where the run is kept. Raises RunRefused where there is no such run."""
         directory = self._runs / run_id
         if RUN_ID.fullmatch(run_id) is None or not os.path.lexists(journal_path(directory)):
-            raise RunRefused(
-                say(
-                    "There is no run {run} in {directory}. List the runs with: kvmwizard status",
-                    run=run_id,
-                    directory=str(self._runs),
-                )
-            )
+            raise RunRefused(self._no_run(run_id))
         return directory
+
+    def _no_run(self, run_id: str) -> Words:
+        runs = self.runs()
+        if not runs:
+            return say("There is no run {run}, nor any other, in {path}.", run=run_id, path=str(self._runs))
+        return say(
+            "There is no run {run} in {path}. Its last ones are: {runs}.",
+            run=run_id,
+            path=str(self._runs),
+            runs=", ".join(runs[-NAMED_RUNS:]),
+        )
 
     def runs(self) -> tuple[str, ...]:
         """The ids of every run, oldest first. Raises RunRefused."""
@@ -187,6 +198,26 @@ class RunStore:
                         run=run_id,
                     )
                 )
+            step_id = self._step_at_work(run_id)
+            if step_id is not None:
+                raise RunRefused(
+                    say(
+                        "A command of the run {run}, of its step {step}, is still at work, though its runner "
+                        "is gone; a new run would work beside it. Wait until it has ended. Or go on with "
+                        "that run (kvmwizard apply; for one that takes another back, kvmwizard undo), which "
+                        "waits for the command: only then does kvmwizard apply --stop end it. Then begin a "
+                        "new one.",
+                        run=run_id,
+                        step=step_id,
+                    )
+                )
+
+    def _step_at_work(self, run_id: str) -> str | None:
+        """The step a command of which goes on, as it does when its runner is killed. Raises RunRefused."""
+        logs = self.directory(run_id) / "logs"
+        with _refusing(logs):
+            locks = sorted(logs.glob(f"*{COMMAND_LOCK_SUFFIX}"))
+            return next((lock.stem for lock in locks if lock_is_held(lock)), None)
 
     def _known_step(self, run_id: str, step_id: str) -> str:
         steps = [step.id for step in self.plan(run_id).steps]
@@ -204,7 +235,10 @@ class RunStore:
         """The plan and its digest, which nobody has compared yet. Raises RunRefused."""
         path = self.directory(run_id) / "plan.json"
         with _refusing(path):
-            found = read_own_file(path, LARGEST_PLAN_BYTES)
+            try:
+                found = read_own_file(path, LARGEST_PLAN_BYTES)
+            except FileNotFoundError as error:
+                raise RunRefused(_unreadable_plan(path)) from error
         try:
             plan = Plan.model_validate_json(found.content)
         except ValidationError as error:
@@ -228,6 +262,19 @@ class RunStore:
             )
         self._plans[run_id] = plan, digest
         return plan, reading
+
+
+def _moment_after(runs: tuple[str, ...]) -> dt.datetime:
+    """Now; where the clock was set back since, just after the last run, for the ids tell the runs' order."""
+    now = dt.datetime.now(dt.UTC)
+    if not runs:
+        return now
+    try:
+        second = dt.datetime.strptime(runs[-1][:15], "%Y%m%d-%H%M%S").replace(tzinfo=dt.UTC)
+        return max(now, second + dt.timedelta(microseconds=int(runs[-1][16:21], 16) + 1))
+    except (ValueError, OverflowError):
+        # An id that is no moment was not given here.
+        return now
 
 
 def journal_path(directory: Path) -> Path:

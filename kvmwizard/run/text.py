@@ -24,18 +24,18 @@ WARNING_SIGN = "!"
 INDENT = "  "
 
 
-def run_lines(state: RunState, width: int) -> Iterator[str]:
-    """How the run stands, each step, and what to do next."""
+def run_lines(state: RunState, width: int, option: str) -> Iterator[str]:
+    """How the run stands, each step, and what to do next; `option` as of `advice`."""
     yield str(standing(state))
     if state.notice is not None:
         yield from wrapped(str(state.notice), width)
     yield ""
     for step in state.plan.steps:
         yield from step_lines(step, state.steps[step.id], width)
-    advice = next_action(state)
-    if advice is not None:
-        yield ""
-        yield from wrapped(str(advice), width)
+    for index, words in enumerate(advice(state, option)):
+        if not index:
+            yield ""
+        yield from wrapped(str(words), width)
 
 
 def step_lines(step: Step, state: StepState, width: int) -> Iterator[str]:
@@ -82,49 +82,52 @@ _STANDING = {
 }
 
 
-def next_action(state: RunState) -> Words | None:
-    """What the person can do about it; None where all is done."""
-    command = "kvmwizard apply" if state.plan.undoes is None else "kvmwizard undo"
+def advice(state: RunState, option: str = "") -> tuple[Words, ...]:
+    """What the person can do about it, a sentence and command each; none where all is done.
+
+    Args:
+        state: the run.
+        option: what each command needs to mean this run, as ` --state-dir /mnt/kvmwizard`.
+    """
+    go_on = _go_on(state) + option
     match state.status:
         case RunStatus.RUNNING:
-            return say("Watch it with: kvmwizard log --follow")
+            return (say("Watch it with: {command}", command=f"kvmwizard log --follow{option}"),)
         case RunStatus.NEEDS_ROOT:
-            return say("To give the password again and go on: {command}", command=command)
+            return (say("To give the password again and go on: {command}", command=go_on),)
         case RunStatus.NEEDS_RESTART:
-            return say(
+            words = say(
                 "Restart the machine when it suits you, then go on: {command}. It looks whether the new "
                 "kernel runs, and proves that guests run with it.",
-                command=command,
+                command=go_on,
             )
+            return (words,)
         case RunStatus.RESTARTED:
-            return say("To see what came of it, and to go on: {command}", command=command)
+            return (say("To see what came of it, and to go on: {command}", command=go_on),)
         case RunStatus.STOPPED | RunStatus.INTERRUPTED:
-            return say("To go on: {command}", command=command)
+            return (say("To go on: {command}", command=go_on),)
         case RunStatus.FAILED:
-            return _after_failure(state, command)
+            return tuple(_after_failure(state, option))
         case RunStatus.DONE:
-            if steps_left_out(state):
-                return say("To do what was skipped after all: {command}", command=command)
-            return None
+            skipped = say("To do what was skipped after all: {command}", command=go_on)
+            return (skipped,) if steps_left_out(state) else ()
 
 
-def _after_failure(state: RunState, command: str) -> Words:
+def _go_on(state: RunState) -> str:
+    return "kvmwizard apply" if state.plan.undoes is None else "kvmwizard undo"
+
+
+def _after_failure(state: RunState, option: str) -> Iterator[Words]:
     failed = [step.id for step in state.plan.steps if state.steps[step.id].status is StepStatus.FAILED]
     step = next((each for each in failed if state.plan.step(each).required), "")
+    go_on = _go_on(state)
     if step and state.plan.step(step).awaits_restart:
-        return say(
-            "To prepare the restart once more: {command}. To take everything back: kvmwizard undo",
-            command=command,
-        )
-    if why_not_left_out(state.plan, state.steps, step) is not None:
-        return say(
-            "All that the failed step printed: kvmwizard log {step}. To try it again: {command}",
-            command=command,
-            step=step,
-        )
-    return say(
-        "All that the failed step printed: kvmwizard log {step}. To try it again: {command}. To go on "
-        "without it: {command} --skip {step}. To take everything back: kvmwizard undo",
-        command=command,
-        step=step,
-    )
+        yield say("To prepare the restart once more: {command}", command=go_on + option)
+    else:
+        yield say("All that the failed step printed: {command}", command=f"kvmwizard log {step}{option}")
+        yield say("To try it again: {command}", command=go_on + option)
+    if why_not_left_out(state.plan, state.steps, step) is None:
+        yield say("To go on without it: {command}", command=f"{go_on} --skip {step}{option}")
+    if state.plan.undoes is None and any(each.changes for each in state.steps.values()):
+        undo = f"kvmwizard undo {state.run_id}{option}"
+        yield say("To take back what the run has changed: {command}", command=undo)

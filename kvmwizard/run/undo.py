@@ -1,13 +1,15 @@
 """Makes the run that takes another one back."""
 
+import contextlib
 import os
 from collections.abc import Mapping
+from itertools import takewhile
 
-from kvmwizard.plan.conditions import changes_between
-from kvmwizard.plan.model import Plan, Step
+from kvmwizard.plan.changes import parse_change, subject
+from kvmwizard.plan.model import Plan
 from kvmwizard.plan.undo import make_undo_plan
-from kvmwizard.run.model import RunStatus, StepState
-from kvmwizard.run.observe import observe
+from kvmwizard.run.ledger import run_ledger
+from kvmwizard.run.model import RunState, RunStatus
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.restoring import restorable
 from kvmwizard.run.scheduler import FINISHED_WELL
@@ -31,18 +33,9 @@ def last_changing_run(runs: RunStore) -> str | None:
             all_of_it = all(step.status in FINISHED_WELL for step in state.steps.values())
             if all_of_it or state.status is RunStatus.DONE:
                 wholly[undone] = all_of_it or wholly.get(undone, False)
-        elif run_id not in wholly and any(step.changes for step in state.steps.values()):
+        elif run_id not in wholly and _has_changed_something(runs, state):
             return run_id
     return next((run_id for run_id, all_of_it in wholly.items() if not all_of_it), None)
-
-
-def create_undo_run(store: RunStore, run_id: str) -> str:
-    """A new run that restores what the run's steps found; its id. It is yet to be started.
-
-    Raises:
-        RunRefused: as for `undo_plan`.
-    """
-    return store.create(undo_plan(store, run_id))
 
 
 def undo_plan(store: RunStore, run_id: str) -> Plan:
@@ -56,12 +49,18 @@ def undo_plan(store: RunStore, run_id: str) -> Plan:
         raise RunRefused(
             say("The run is still under way. Stop it first (kvmwizard apply --stop), then undo it.")
         )
-    # They are gone by, so they must make sense.
-    store.events(run_id)
-    ledger = {step.id: _changes(step, state.steps[step.id]) for step in state.plan.steps}
-    changed = {step_id: changes for step_id, changes in ledger.items() if changes}
+    if state.plan.undoes is not None:
+        raise RunRefused(
+            say(
+                "Run {run} took another one back, and is not taken back itself. To have again what it took "
+                "away, carry a new plan out: kvmwizard apply",
+                run=run_id,
+            )
+        )
+    changed = _ledger_to_go_by(store, state)
     if not changed:
         raise RunRefused(say("The run changed nothing on this machine, so there is nothing to undo."))
+    _refuse_below_later_changes(store, run_id, changed)
     restored, lost = _restorable(changed)
     plan = make_undo_plan(state.plan, restored, os.uname().release, run_id=run_id)
     plan = plan.model_copy(update={"notes": (*lost, *plan.notes)})
@@ -82,12 +81,38 @@ def _restorable(
     return restored, tuple(lost)
 
 
-def _changes(step: Step, state: StepState) -> tuple[str, ...]:
-    """The journal's ledger; for a step that was cut off, what differs now from before it."""
-    if state.status in FINISHED_WELL or not state.before:
-        return state.changes
-    return tuple(
-        change
-        for condition, before in zip(step.conditions, state.before, strict=True)
-        for change in changes_between(condition, before, observe(condition))
+def _refuse_below_later_changes(store: RunStore, run_id: str, changed: Mapping[str, tuple[str, ...]]) -> None:
+    """Raises RunRefused where a later run that still stands changed the same: its own is on top."""
+    subjects, undone = _subjects(changed), set[str]()
+    for later in takewhile(lambda each: each != run_id, reversed(store.runs())):
+        # To ask for a run by name is the way past another one that cannot be read.
+        with contextlib.suppress(RunRefused):
+            state = store.read(later)
+            if state.plan.undoes is not None:
+                undone |= {state.plan.undoes} if state.status is RunStatus.DONE else set()
+            elif later not in undone and subjects & _subjects(_ledger_to_go_by(store, state)):
+                break
+    else:
+        return
+    raise RunRefused(
+        say(
+            "The later run {later} changed the same, so that one has to be taken back before: "
+            "kvmwizard undo {later}",
+            later=later,
+        )
     )
+
+
+def _subjects(changed: Mapping[str, tuple[str, ...]]) -> set[tuple[str, ...]]:
+    return {subject(parse_change(text)) for texts in changed.values() for text in texts}
+
+
+def _has_changed_something(store: RunStore, state: RunState) -> bool:
+    known = [step.changes for step in state.steps.values()]
+    return any(known) or (None in known and bool(_ledger_to_go_by(store, state)))
+
+
+def _ledger_to_go_by(store: RunStore, state: RunState) -> dict[str, tuple[str, ...]]:
+    """The run's ledger, from events that make sense. Raises RunRefused."""
+    store.events(state.run_id)
+    return run_ledger(state)

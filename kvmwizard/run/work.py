@@ -93,13 +93,12 @@ class StepWork:
         guest = any(isinstance(action, RunGuestAs) for action in self.step.actions)
         program = GUEST_PROGRAM.read_text(encoding="utf-8") if guest else ""
         handed = Handed(program, payload_of(self.step), self._attempt.payload_digest)
-        files = (self._files.log, self._progress)
         try:
             for action in self.step.actions:
                 if isinstance(action, InstallTree) and (words := why_no_room(action)) is not None:
                     return Outcome(None, "room", "", None, words)
             with self._connect() as client:
-                outcome = client.do(self.step.id, self._attempt.number, files, handed)
+                outcome = self._done_by_helper(client, handed)
             # What the package manager runs fails, too, where it cannot say a word.
             return outcome if outcome.good else replace(outcome, words=why_no_log(self._files.log))
         except (ValueError, TypeError) as error:
@@ -108,6 +107,16 @@ class StepWork:
             return Outcome(None, refused.code, refused.detail, None)
         except HelperGone:
             return None
+
+    def _done_by_helper(self, client: RootClient, handed: Handed) -> Outcome:
+        """What came of it. Raises HelperGone, HelperRefused, OSError."""
+        if self._stop.is_set():
+            return Outcome(None, "stopped", "", None)
+        client.begin(self.step.id, self._attempt.number, (self._files.log, self._progress), handed)
+        if self._stop.is_set():
+            # A stop that came before the helper began was for no step, and the helper forgot it.
+            client.stop()
+        return client.watch(self.step.id, self._attempt.number)
 
     def _do_as_user(self) -> Outcome:
         self._progress.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -118,8 +119,22 @@ def test_nothing_was_run_yet(tmp_path: Path) -> None:
 
 def test_a_run_that_does_not_exist(tmp_path: Path) -> None:
     result = kvmwizard(tmp_path, "undo", "../../etc")
-    assert result.returncode == 1
+    assert result.returncode == WRONG_USE
     assert "There is no run ../../etc" in result.stderr
+
+
+@pytest.mark.parametrize("words", [("undo", ""), ("report", ""), ("status", "--state-dir", "")])
+def test_what_a_script_left_empty_does_not_mean_the_default(tmp_path: Path, words: Sequence[str]) -> None:
+    result = kvmwizard(tmp_path, *words)
+    assert (result.returncode, result.stdout) == (WRONG_USE, "")
+    assert "it is empty" in result.stderr
+
+
+def test_answers_are_not_for_the_run_that_there_is(tmp_path: Path) -> None:
+    (tmp_path / "answers.json").write_text("{}")
+    result = kvmwizard(tmp_path, "apply", "--stop", "--answers", tmp_path / "answers.json")
+    assert (result.returncode, result.stdout) == (WRONG_USE, "")
+    assert "take no --answers" in result.stderr
 
 
 def saved_state(home: Path) -> SessionStore:

@@ -68,14 +68,17 @@ def test_a_reader_who_has_enough_hears_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this machine")
-def test_a_full_disk_is_said(tmp_path: Path) -> None:
-    result = in_shell(tmp_path, '"$@" check > /dev/full')
+@pytest.mark.parametrize("words", ["check", "--help", "--version"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_is_said(tmp_path: Path, words: str, unbuffered: str) -> None:
+    result = in_shell(tmp_path, f'PYTHONUNBUFFERED={unbuffered} "$@" {words} > /dev/full')
     assert result.stderr == "The output could not be written: No space left on device.\n"
     assert result.returncode == 1
 
 
 def test_closed_output_is_no_fault(tmp_path: Path) -> None:
-    assert in_shell(tmp_path, '"$@" check >&-').stderr == ""
+    for words in ("check", "--help", "--version"):
+        assert in_shell(tmp_path, f'"$@" {words} >&-').stderr == ""
     assert in_shell(tmp_path, '"$@" check --user nobody2 2>&-; echo $?').stdout == "2\n"
 
 

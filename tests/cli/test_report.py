@@ -31,7 +31,7 @@ def test_with_yes_it_is_written_where_it_says(tmp_path: Path) -> None:
 
 def test_a_run_that_there_is_not_is_refused(tmp_path: Path) -> None:
     result = kvmwizard(tmp_path, "report", "20260101-000000-00000000")
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert "There is no run" in result.stderr
 
 

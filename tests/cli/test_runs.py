@@ -51,6 +51,7 @@ def done(step_id: str, *changes: str) -> StepDone:
 
 
 FAILED = StepFailed(time=4.0, step="second", returncode=100, message=say("The disk is full."), changes=())
+FAILED_HALFWAY = FAILED.model_copy(update={"changes": (CHANGE,)})
 BEGUN = (started("first"), done("first"), started("second"))
 
 
@@ -107,6 +108,57 @@ def test_a_failure_that_the_rest_is_good_without_is_a_warning(tmp_path: Path) ->
 def test_advice_for_an_undo_is_undo(tmp_path: Path) -> None:
     add_run(tmp_path, (*BEGUN, RunStopped(time=5.0)), PLAN.model_copy(update={"undoes": "another"}))
     assert "To go on: kvmwizard undo" in kvmwizard(tmp_path, "status").stdout
+
+
+def test_advice_names_the_state_directory_that_was_asked_for(tmp_path: Path) -> None:
+    store, run_id = add_run(tmp_path, (*BEGUN, FAILED_HALFWAY, RunEnded(time=5.0, good=False)))
+    asked = tmp_path / "asked for"
+    store.state_directory.rename(asked)
+    lines = kvmwizard(tmp_path, "status", "--state-dir", asked).stdout.replace("\n", " ")
+    for command in ("log second", "apply", "apply --skip second", f"undo {run_id}"):
+        assert f"kvmwizard {command} --state-dir '{asked}'" in lines
+
+
+def test_what_a_run_that_changed_nothing_is_not_told_to_take_back(tmp_path: Path) -> None:
+    add_run(tmp_path, (*BEGUN, FAILED, RunEnded(time=5.0, good=False)))
+    assert "kvmwizard undo" not in kvmwizard(tmp_path, "status").stdout
+
+
+def test_an_undo_that_nobody_agreed_to_leaves_no_run(tmp_path: Path) -> None:
+    store, run_id = add_run(tmp_path, (*BEGUN, done("second", CHANGE), RunEnded(time=5.0, good=True)))
+    result = kvmwizard(tmp_path, "undo")
+    assert result.returncode == 2
+    assert f"What will be taken back of run {run_id}" in result.stdout
+    assert store.runs() == (run_id,)
+
+
+def test_of_a_session_that_was_lost_apply_goes_on_with_the_run_that_status_tells_of(tmp_path: Path) -> None:
+    store, run_id = add_run(tmp_path, (*BEGUN, FAILED, RunEnded(time=5.0, good=False)))
+    (store.state_directory / "session.json").unlink()
+    assert f"Run {run_id} failed." in kvmwizard(tmp_path, "status").stdout
+    skipped = kvmwizard(tmp_path, "apply", "--skip", "second")
+    assert "Not done will be: Do second" in skipped.stdout, skipped.stderr
+
+
+def test_a_plan_that_is_gone_is_told_as_one_that_cannot_be_read(tmp_path: Path) -> None:
+    store, run_id = add_run(tmp_path)
+    (store.directory(run_id) / "plan.json").unlink()
+    result = kvmwizard(tmp_path, "status")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "Begin a new run from Review" in result.stderr
+
+
+def test_who_names_a_run_that_is_not_there_learns_which_are(tmp_path: Path) -> None:
+    _, run_id = add_run(tmp_path)
+    result = kvmwizard(tmp_path, "undo", "20200101-000000-00000000")
+    assert result.returncode == 2
+    assert f"Its last ones are: {run_id}." in result.stderr
+
+
+def test_a_log_that_is_gone_is_said_to_be(tmp_path: Path) -> None:
+    store, run_id = add_run(tmp_path, (*BEGUN, FAILED, RunEnded(time=5.0, good=False)))
+    result = kvmwizard(tmp_path, "log", "second")
+    assert result.stderr == f"The log {store.log_path(run_id, 'second')} is not there any more.\n"
 
 
 def test_the_last_run_stands_where_the_session_names_none(tmp_path: Path) -> None:
@@ -225,5 +277,5 @@ def test_a_changed_plan_is_not_gone_on_with(tmp_path: Path) -> None:
     plan.write_bytes(plan.read_bytes().replace(b"Do {step}", b"Do {step} and more"))
     for words in (["status"], ["apply"], ["log"]):
         result = kvmwizard(tmp_path, *words)
-        assert result.returncode == 1
+        assert result.returncode == 2
         assert "not the one that was agreed to" in result.stderr

@@ -17,7 +17,7 @@ from kvmwizard.plan.model import Plan
 from kvmwizard.run.launch import open_root_helper, root_helper_needed, start_runner, stop_run
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.store import RunStore
-from kvmwizard.run.undo import create_undo_run
+from kvmwizard.run.undo import undo_plan
 
 
 def make(store: RunStore, user: str) -> str:
@@ -60,7 +60,7 @@ def act(store: RunStore, verb: str, subject: str) -> str | None:
     elif verb == "stop":
         stop_run(store, subject)
     elif verb == "undo":
-        return create_undo_run(store, subject)
+        return store.create(undo_plan(store, subject))
     else:
         return state(store, subject)
     return None

@@ -8,8 +8,10 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from kvmwizard.run.commands import Command, CommandFiles, wait_for_leftover
-from kvmwizard.run.liveness import lock_is_held
+from kvmwizard.run.liveness import ProcessIdentity, boot_id, lock_is_held, process_start, take_lock
 
 WORKER = """
 import subprocess, sys
@@ -93,6 +95,36 @@ def test_a_leftover_whose_worker_is_gone_too_can_be_stopped(tmp_path: Path) -> N
     assert lock_is_held(files.lock)
     wait_for_leftover(files, lambda: True)
     assert ends(child)
+
+
+@pytest.mark.parametrize("change", [{"process_start": 1}, {"boot_id": "another"}])
+def test_who_got_the_number_of_a_leftover_is_left_alone(tmp_path: Path, change: dict[str, object]) -> None:
+    files = CommandFiles(log=tmp_path / "log", lock=tmp_path / "lock")
+    with subprocess.Popen(["/bin/sleep", "60"], start_new_session=True) as bystander:
+        started = process_start(bystander.pid)
+        assert started is not None
+        genuine = ProcessIdentity(pid=bystander.pid, process_start=started, boot_id=boot_id())
+        files.lock.write_text(genuine.model_copy(update=change).model_dump_json(), encoding="ascii")
+        holder = os.open(files.lock, os.O_RDWR)
+        assert take_lock(holder)
+        wait_for_leftover(files, lambda: True)
+        assert bystander.poll() is None
+        files.lock.write_text(genuine.model_dump_json(), encoding="ascii")
+        stopping = threading.Thread(target=wait_for_leftover, args=(files, lambda: True))
+        stopping.start()
+        assert bystander.wait(WAIT_SECONDS) == -signal.SIGTERM
+        os.close(holder)
+        stopping.join()
+
+
+def test_a_lock_names_nobody_from_before_its_command(tmp_path: Path) -> None:
+    """Should the runner be killed before it names the command's process."""
+    files = CommandFiles(log=tmp_path / "log", lock=tmp_path / "lock")
+    Command(("/bin/true",), {}, files).wait()
+    assert files.lock.read_bytes() != b""
+    with pytest.raises(FileNotFoundError):
+        Command(("/no/such/program",), {}, files)
+    assert files.lock.read_bytes() == b""
 
 
 FULL_DISK = """

@@ -1,6 +1,6 @@
 import pytest
 
-from kvmwizard.plan.model import RunGuestAs, Step
+from kvmwizard.plan.model import RunCommand, RunGuestAs, Step
 from kvmwizard.run.failures import failure_words, last_attempt, lists_are_outdated
 from kvmwizard.run.root_client import Outcome
 from kvmwizard.words import say
@@ -39,10 +39,14 @@ def test_a_network_that_is_away_is_told_before_what_follows_from_it() -> None:
     assert "cannot be reached" in words(log)
 
 
-def test_an_unknown_cause_quotes_the_last_line_and_names_the_log() -> None:
-    said = words("first\nsomething odd\n\n")
-    assert "something odd" in said
-    assert "kvmwizard log a.step" in said
+def test_an_unknown_cause_quotes_the_last_line() -> None:
+    assert "It said last: something odd." in words("first\nsomething odd\n\n")
+
+
+def test_the_announcement_of_a_command_is_nothing_that_it_said() -> None:
+    silent = step("a.step").model_copy(update={"actions": (RunCommand(argv=("/bin/false", "a b")),)})
+    said = words("+ /bin/false a b\n", of=silent)
+    assert said == "Its command ended with code 100 and said nothing: + /bin/false a b"
 
 
 @pytest.mark.parametrize(

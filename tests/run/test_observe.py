@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from kvmwizard.packages.managers import MANAGERS
+from kvmwizard.packages.protocol import PackageLists
 from kvmwizard.plan.build_model import ProductMade
 from kvmwizard.plan.conditions import evidence, holds
 from kvmwizard.plan.model import (
@@ -20,13 +22,17 @@ from kvmwizard.plan.model import (
     GroupExists,
     GuestRanAs,
     ModuleLoaded,
+    PackageListsFresh,
     PackagesAbsent,
     PackagesInstalled,
     UserInGroup,
     UserNotInGroup,
 )
+from kvmwizard.plan.observed import ObservedLists
 from kvmwizard.product import write_stamp
+from kvmwizard.run import observe as observe_module
 from kvmwizard.run.observe import observe, plan_evidence
+from kvmwizard.run.refused import RunRefused
 from kvmwizard.words import Words, say
 from tests.run.plans import files, plan_of, removing_step
 
@@ -74,6 +80,43 @@ def test_installed_packages_are_those_that_dpkg_lists() -> None:
     )
     absent = PackagesAbsent(manager="apt", names=("no-such-package",))
     assert holds(absent, observe(absent))
+
+
+@pytest.fixture
+def lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package manager keeps its lists in the temporary folder."""
+    lists = PackageLists(str(tmp_path), "*_Packages*", None)
+    monkeypatch.setattr(MANAGERS["apt"], "lists", lists)
+    monkeypatch.setattr(observe_module, "_installed", lambda _: {})
+
+
+FRESH = PackageListsFresh(
+    manager="apt", seconds=60, wanted=PackagesInstalled(manager="apt", names=("no-such-package",))
+)
+
+
+def seen_age() -> float | None:
+    return ObservedLists.model_validate_json(observe(FRESH)).age_seconds
+
+
+@pytest.mark.usefixtures("lists")
+def test_a_list_that_vanishes_while_it_is_looked_at_is_not_there(tmp_path: Path) -> None:
+    # As for one that apt replaces: the name is listed, but what it names is gone.
+    (tmp_path / "gone_Packages").symlink_to(tmp_path / "nowhere")
+    assert seen_age() is None
+    (tmp_path / "debian_Packages").touch()
+    age = seen_age()
+    assert age is not None
+    assert age < 60
+
+
+@pytest.mark.usefixtures("lists")
+def test_lists_that_cannot_be_looked_at_are_refused_in_words(tmp_path: Path) -> None:
+    endless = tmp_path / "endless_Packages"
+    endless.symlink_to(endless)
+    with pytest.raises(RunRefused) as refused:
+        observe(FRESH)
+    assert f"{endless} cannot be looked at" in refused.value.words.english
 
 
 def test_a_link_is_not_the_file_that_it_leads_to(tmp_path: Path) -> None:

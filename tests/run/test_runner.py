@@ -21,7 +21,7 @@ from kvmwizard.run.launch import root_helper_needed, start_runner, stop_run
 from kvmwizard.run.liveness import living_runner
 from kvmwizard.run.model import RunnerStarted, RunState, RunStatus, StepStatus
 from kvmwizard.run.refused import RunRefused
-from kvmwizard.run.store import RunStore
+from kvmwizard.run.store import COMMAND_LOCK_SUFFIX, RunStore
 from kvmwizard.words import say
 from tests.run.plans import files, plan_of, removing_step, starts, step
 
@@ -145,7 +145,6 @@ def test_a_failure_says_what_the_command_said_and_stops_what_needs_it(
     assert words is not None
     assert "code 3" in words.english
     assert "out of luck" in words.english
-    assert f"kvmwizard log {first.name}" in words.english
     assert state.steps["first"].returncode == 3
     assert state.steps["second"].status is StepStatus.WAITING
     assert state.steps["third"].status is StepStatus.DONE
@@ -298,6 +297,25 @@ def test_no_second_run_begins_beside_one_that_is_under_way(store: RunStore, tmp_
         store.create(plan_of(removing_step(second)))
     assert wait_for_end(store, run_id).status is RunStatus.DONE
     assert carry_out(store, plan_of(removing_step(second)))[1].status is RunStatus.DONE
+
+
+def test_no_second_run_begins_beside_a_command_whose_runner_was_killed(
+    store: RunStore, tmp_path: Path
+) -> None:
+    first, second = files(tmp_path, "first", "second")
+    run_id = store.create(plan_of(removing_step(first, script="sleep 60")))
+    start_runner(store, run_id)
+    wait(store, run_id, lambda _: starts(first) == 1)
+    lock = store.log_path(run_id, "first").with_suffix(COMMAND_LOCK_SUFFIX)
+    wait(store, run_id, lambda _: lock.read_bytes() != b"")
+    kill(store, run_id)
+    other = plan_of(removing_step(second))
+    with pytest.raises(RunRefused, match=f"A command of the run {run_id}, of its step first, is still at"):
+        store.create(other)
+    start_runner(store, run_id)
+    stop_run(store, run_id)
+    assert wait_for_end(store, run_id).status is RunStatus.STOPPED
+    assert carry_out(store, other)[1].status is RunStatus.DONE
 
 
 def test_a_torn_journal_is_told_of_and_gone_on_from(store: RunStore, tmp_path: Path) -> None:

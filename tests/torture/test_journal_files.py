@@ -96,7 +96,7 @@ def is_newer_journal(content: bytes) -> bool:
 def shown(store: RunStore, run_id: str) -> tuple[str, str]:
     """All that is said of the run, to people and to programs."""
     state = store.read(run_id)
-    return "\n".join(run_lines(state, 80)), json.dumps(run_report(state), allow_nan=False)
+    return "\n".join(run_lines(state, 80, "")), json.dumps(run_report(state), allow_nan=False)
 
 
 def look_at(store: RunStore, run_id: str, content: bytes) -> str:
