@@ -24,10 +24,10 @@ from kvmwizard.resources import asset_path
 from kvmwizard.words import Words, _, say
 from screens.keyboard import KeyboardDriver
 from screens.page import Page
-from screens.state import Machine, Offers, WizardState
+from screens.state import ANSWER_FIELDS, Machine, Offers, WizardState
 from screens.terminal import over_ssh, terminal_codeset, terminal_signs
 from screens.widgets.frame import key_label, shown_bindings
-from screens.wizard import PageEntry, page_beside, page_named, page_to_resume
+from screens.wizard import PAGES, PageEntry, page_beside, page_named, page_to_resume
 
 if TYPE_CHECKING:  # pydantic and the engine are read in after the first frame
     from kvmwizard.host.host import Host
@@ -288,6 +288,11 @@ class WizardApp(App[int]):
         await self._session_is_ready.wait()
         return self.state.opened and not self.state.watching_only
 
+    @on(Page.PartSought)
+    def _part_was_sought(self) -> None:
+        if self.state.watching_only:
+            self.switch_screen(self._onlooker())
+
     @on(Page.RunChosen)
     async def _run_was_chosen(self, event: Page.RunChosen) -> None:
         await self.save(self.state.session.model_copy(update={"run_id": event.run_id}))
@@ -321,7 +326,9 @@ class WizardApp(App[int]):
         try:
             await asyncio.to_thread(self.state.store.save, session)
         except SessionRefused as refused:
-            self.state.notice = refused.words
+            self.state.was_not_saved(refused.words)
+        else:
+            self.state.was_saved(session)
 
     @property
     def current_page(self) -> Page | None:
@@ -389,20 +396,62 @@ def place_instead(refused: "SessionRefused") -> Path | None:
     return another_place() if written else None
 
 
-def farewell(app: WizardApp) -> Words | None:
-    """The one sentence left on the terminal after the wizard; None where nothing needs saying."""
+def farewell(app: WizardApp) -> tuple[Words, ...]:
+    """The sentences left on the terminal after the wizard; none where nothing needs saying."""
+    if app.fault is None and app.refusal is not None:
+        return (app.refusal,)
+    lost = not_saved(app.state)
+    if lost is None:
+        words = _all_is_saved(app)
+        return () if words is None else (words,)
+    if app.fault is not None:
+        fault = say("kvmwizard met a mistake of its own and had to stop. {details}", details=app.fault)
+        return (fault, lost)
+    return (lost,) if app.state.parting is None else (app.state.parting, lost)
+
+
+def _all_is_saved(app: WizardApp) -> Words | None:
     if app.fault is not None:
         return say(
             "kvmwizard met a mistake of its own and had to stop. Your answers are saved. {details}",
             details=app.fault,
         )
-    if app.refusal is not None:
-        return app.refusal
     if app.state.parting is not None:
         return app.state.parting
     if not app.state.opened or app.state.session.page in ("run", "proof"):
         return None
     return say("Your answers are saved; kvmwizard opens again where you were.")
+
+
+def not_saved(state: WizardState) -> Words | None:
+    """What of the session is not on disk, and why; None where all of it is."""
+    if not state.opened or state.save_refusal is None:
+        return None
+    pages = pages_not_saved(state.saved, state.session)
+    if not pages:
+        return say(
+            "Your answers are saved, but not at which page you were. {reason}", reason=state.save_refusal
+        )
+    return say(
+        "Not saved is what you did last on: {pages}. kvmwizard opens again with what was saved before. "
+        "{reason}",
+        pages=", ".join(pages),
+        reason=state.save_refusal,
+    )
+
+
+def pages_not_saved(saved: "Session", left: "Session") -> tuple[str, ...]:
+    """The titles of the pages whose answers, or whose run, differ."""
+    from screens.review import page_of_answer  # noqa: PLC0415  -- only where a save has failed
+
+    names = {
+        page_of_answer(field)
+        for field in ANSWER_FIELDS.values()
+        if getattr(saved.answers, field) != getattr(left.answers, field)
+    }
+    if saved.run_id != left.run_id:
+        names.add("run")
+    return tuple(str(page.title) for page in PAGES if page.name in names)
 
 
 def open_wizard(*, state_directory: Path, host: "Host | None" = None, may_move: bool = False) -> int:
@@ -425,8 +474,7 @@ def open_wizard(*, state_directory: Path, host: "Host | None" = None, may_move: 
                 complain(refused.words)
                 return ExitCode.WRONG_USE
     result = app.run()
-    words = farewell(app)
-    if words is not None:
+    for words in farewell(app):
         complain(words)
     if state.moved:
         complain(

@@ -6,7 +6,6 @@ from rich.cells import cell_len, set_cell_size
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
 from textual.geometry import Size
 from textual.screen import ModalScreen
 from textual.scroll_view import ScrollView
@@ -14,6 +13,7 @@ from textual.strip import Strip
 
 from kvmwizard.words import _
 from kvmwizard.wrapping import wrapped
+from screens.widgets.dialog import Dialog, DialogText
 from screens.widgets.entries import Entry, Sign
 from screens.widgets.entry_list import EntryList
 from screens.widgets.frame import KeyLine, Notice
@@ -28,9 +28,9 @@ class Question(ModalScreen[bool]):
 
     AUTO_FOCUS = "EntryList"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "answer", _("Answer")),
+        Binding("enter", "next", _("Answer")),
         Binding("e", "explain", _("Read all"), tooltip=_("Read all of what it is about")),
-        Binding("escape,left", "no", _("Back"), key_display="left"),
+        Binding("escape,left", "back", _("Back"), key_display="left"),
     ]
 
     def __init__(self, question: str, no: str, yes: str, details: tuple[str, ...] = ()) -> None:
@@ -41,10 +41,13 @@ class Question(ModalScreen[bool]):
 
     def compose(self) -> ComposeResult:
         """The question, its two answers, the keys."""
-        with Vertical(classes="dialog"):
-            yield Notice(id="question")
-            if self._details:
-                yield TextLines(tuple(("-", detail) for detail in self._details), at_end=False)
+        with Dialog():
+            with DialogText():
+                yield Notice(id="question")
+                if self._details:
+                    details = TextLines(tuple(("-", detail) for detail in self._details), at_end=False)
+                    details.can_focus = False
+                    yield details
             yield EntryList(id="answers")
             yield KeyLine()
 
@@ -53,9 +56,14 @@ class Question(ModalScreen[bool]):
         self.query_one("#question", Notice).say(self._question)
         self.query_one(EntryList).show_entries(self._answers)
 
+    @property
+    def listed_actions(self) -> tuple[str, ...]:
+        """Space does what Enter does, and leaves its room to the other keys."""
+        return ("press",)
+
     @on(EntryList.Pressed)
     def _pressed(self) -> None:
-        self.action_answer()
+        self.action_next()
 
     def press_label(self) -> str:
         """Space answers too."""
@@ -70,12 +78,12 @@ class Question(ModalScreen[bool]):
         paragraphs = tuple(("-", detail) for detail in self._details)
         self.app.push_screen(TextScreen(self._question, paragraphs))
 
-    def action_answer(self) -> None:
+    def action_next(self) -> None:
         """Answer as the cursor says."""
         selected = self.query_one(EntryList).selected
         self.dismiss(selected is not None and selected.id == "yes")
 
-    def action_no(self) -> None:
+    def action_back(self) -> None:
         """Leave everything as it is."""
         self.dismiss(False)
 

@@ -1,5 +1,6 @@
 """What is said of a failed step, and what the person can choose to do about it. Pure."""
 
+import os.path
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,6 +110,11 @@ def _no_choice(action: str, title: str, why: Words) -> Entry:
     return Entry(action, Sign.NOT_APPLICABLE, title, _("not possible"), explanation=(part,))
 
 
+def withheld(choice: Entry, why: Words) -> Entry:
+    """The choice while it cannot be made."""
+    return _no_choice(choice.id, choice.title, why)
+
+
 def _use_unverified(name: str) -> Entry:
     meaning = say("You type its name, which is the agreement, and a new plan is made for you to review.")
     return _choice("use_unverified", _("Use {name} unverified", name=name), meaning)
@@ -166,4 +172,5 @@ def shell_folder(plan: Plan, step: Step, log: Path) -> Path:
     ]
     if folders and plan.build_folder is not None:
         folders.append(Path(plan.build_folder))
-    return next((folder for folder in folders if folder.is_dir()), log.parent)
+    # Not Path.is_dir, which raises PermissionError below a folder that must not be searched.
+    return next((folder for folder in folders if os.path.isdir(folder)), log.parent)  # noqa: PTH112  -- as said

@@ -5,12 +5,12 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
 from textual.message import Message
 from textual.screen import Screen
 
 from kvmwizard.words import _
 from screens.state import WizardState
+from screens.widgets.dialog import Dialog, DialogText
 from screens.widgets.entries import Entry, Sign
 from screens.widgets.entry_list import EntryList
 from screens.widgets.frame import KeyLine, Notice
@@ -20,7 +20,7 @@ class OnlookerScreen(Screen[None]):
     """Another wizard holds the session."""
 
     AUTO_FOCUS = "EntryList"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "choose", _("Choose"))]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "next", _("Choose"))]
 
     class Chosen(Message):
         """What the person wants: `look`, `again`, `take` or `quit`."""
@@ -35,8 +35,9 @@ class OnlookerScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """What is so, and what can be done."""
-        with Vertical(classes="dialog"):
-            yield Notice(id="question")
+        with Dialog():
+            with DialogText():
+                yield Notice(id="question")
             yield EntryList(id="answers")
             yield KeyLine()
 
@@ -67,13 +68,13 @@ class OnlookerScreen(Screen[None]):
     def on_entry_list_pressed(self, event: EntryList.Pressed) -> None:
         """Space or a click chooses."""
         event.stop()
-        self.action_choose()
+        self.action_next()
 
     def press_label(self) -> str:
         """Space chooses too."""
         return _("Choose")
 
-    def action_choose(self) -> None:
+    def action_next(self) -> None:
         """Do what the cursor is on."""
         selected = self.query_one(EntryList).selected
         if selected is not None:

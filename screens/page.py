@@ -79,6 +79,9 @@ class Page(Screen[None]):
             self.run_id = run_id
             self.saved = asyncio.Event()
 
+    class PartSought(Message):
+        """Who only looks on wants to take part."""
+
     class CheckAgain(Message):
         """The person asks to read the machine once more."""
 

@@ -14,14 +14,14 @@ from kvmwizard.commands.exit_code import ExitCode
 from kvmwizard.host.gather import gather
 from kvmwizard.host.host import Host
 from kvmwizard.proof.choose import chosen_qemu
-from kvmwizard.proof.model import Proof, ProofLevel
+from kvmwizard.proof.model import LevelId, Proof, ProofLevel
 from kvmwizard.proof.prove import prove
 from kvmwizard.run.leaving_out import brought_kernel
 from kvmwizard.run.model import RunState
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.restart import restart_failure
 from kvmwizard.run.store import RunStore
-from kvmwizard.words import Words, _
+from kvmwizard.words import Words, _, say
 from screens.hardware import OUTCOME_SIGNS
 from screens.kernel_boot import KernelBoot, boot_entry, kernel_boot
 from screens.review import note_entry
@@ -30,6 +30,9 @@ from screens.undoing import UndoingPage
 from screens.widgets.entries import Entry, Part, Sign
 from screens.widgets.entry_list import EntryList
 from screens.widgets.explanation import Explanation
+
+QEMU_LEVELS: frozenset[LevelId] = frozenset({"qemu-without-kvm", "qemu-with-kvm", "query-kvm"})
+"""What cannot be tried without a QEMU."""
 
 
 class ProofPage(UndoingPage):
@@ -106,19 +109,20 @@ class ProofPage(UndoingPage):
     def _prove(self) -> None:
         facts = gather(self.state.host or Host())
         answers = self.state.session.answers
+        qemu = chosen_qemu(facts, answers)
         carried_out = self._carried_out()
         plan = None if carried_out is None else carried_out.plan
         boot = kernel_boot(plan) if plan is not None else None
         if boot is not None:
             self._tell(self.KernelBooted(boot))
         proof = prove(
-            chosen_qemu(facts, answers),
+            qemu,
             answers.access.user if answers.access is not None else facts.users.person,
             lambda words: self._tell(self.Waiting(words)),
             self._cancelled,
             expected_kernel=None if carried_out is None else brought_kernel(carried_out),
             not_started=None if carried_out is None else restart_failure(carried_out),
-            on_level=lambda level: self._tell(self.LevelDone(level)),
+            on_level=lambda level: self._tell(self.LevelDone(level if qemu else without_qemu(level))),
         )
         notes = () if plan is None else tuple(note for note in plan.notes if note not in plan.settled)
         self._tell(self.Proved(proof, notes))
@@ -202,6 +206,17 @@ class ProofPage(UndoingPage):
     def undo_began(self) -> None:
         """The page before watches the run that takes everything back."""
         self.post_message(self.Turned(self, "back"))
+
+
+def without_qemu(level: ProofLevel) -> ProofLevel:
+    """The level, with the pages that bring the QEMU it lacks; whoever reads this has the wizard open."""
+    if level.id not in QEMU_LEVELS:
+        return level
+    remedy = say(
+        "Press Esc to go back to the Review page, and Enter there to install QEMU. The QEMU page before it "
+        "has others to choose."
+    )
+    return level.model_copy(update={"remedy": remedy})
 
 
 def level_entry(level: ProofLevel) -> Entry:

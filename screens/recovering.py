@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from textual.binding import Binding, BindingType
 
-from kvmwizard.run.model import RunState
 from kvmwizard.run.store import RunStore
 from kvmwizard.words import Words, _, say
 from screens.dialogs import Question
 from screens.failure import Failure, choices, failure_in, shell_folder, skip_question
+from screens.run_watch import RunSight
 from screens.shell import open_shell, why_no_shell
 from screens.undoing import UndoingPage
 from screens.widgets.entries import Entry
@@ -30,8 +30,8 @@ RECOVERING_BINDINGS: tuple[BindingType, ...] = (
 class RecoveringPage(UndoingPage):
     """A page with what can be done about a failure."""
 
-    def run_in_sight(self) -> RunState | None:
-        """The run that the page shows."""
+    def run_in_sight(self) -> RunSight | None:
+        """The run that the page shows, as last seen."""
         raise NotImplementedError
 
     def go_on_without(self, step_id: str) -> None:
@@ -41,13 +41,8 @@ class RecoveringPage(UndoingPage):
     @property
     def failure(self) -> Failure | None:
         """What the run failed for; None where it did not."""
-        state = self.run_in_sight()
-        return failure_in(state) if state is not None else None
-
-    def choices(self, failure: Failure, *, undo: bool, unverified: str | None) -> tuple[Entry, ...]:
-        """What can be done about it."""
-        shell = why_no_shell() or self._shell_folder(failure)
-        return choices(failure, shell=shell, undo=undo, unverified=unverified)
+        sight = self.run_in_sight()
+        return failure_in(sight.state) if sight is not None else None
 
     def can_answer(self, action: str) -> bool:
         """Whether one of this page's actions can be done now."""
@@ -81,17 +76,18 @@ class RecoveringPage(UndoingPage):
         self.run_worker(self._open_shell(), group="shell", exclusive=True)
 
     async def _open_shell(self) -> None:
-        failure = self.failure
-        if failure is None:
+        sight, failure = self.run_in_sight(), self.failure
+        if sight is None or failure is None:
             return
+        folder = folder_of(failure, sight)
         sentence = say(
             "This is a shell of your own, in {folder}, where “{step}” failed. Its log: {log}. Type exit to "
             "come back to kvmwizard.",
-            folder=str(self._shell_folder(failure)),
+            folder=str(folder),
             step=failure.step.title,
-            log=str(self._log_of(failure)),
+            log=str(sight.logs[failure.step.id]),
         )
-        refused = open_shell(self.app, self._shell_folder(failure), sentence)
+        refused = open_shell(self.app, folder, sentence)
         self.show_notice("" if refused is None else str(refused))
 
     def action_save_report(self) -> None:
@@ -105,9 +101,9 @@ class RecoveringPage(UndoingPage):
         from kvmwizard.report.text import in_all, report_lines
 
         self.show_notice(_("Collecting what the report is to hold. This takes some seconds."))
-        state = self.run_in_sight()
+        sight = self.run_in_sight()
         store = RunStore(self.state.state_directory)
-        report = await asyncio.to_thread(collect, store, state.run_id if state is not None else None)
+        report = await asyncio.to_thread(collect, store, sight.state.run_id if sight is not None else None)
         self.show_notice("")
         path = usual_path()
         question = Question(
@@ -135,12 +131,13 @@ class RecoveringPage(UndoingPage):
         )
         self.show_notice(str(words))
 
-    def _log_of(self, failure: Failure) -> Path:
-        state = self.run_in_sight()
-        run_id = state.run_id if state is not None else ""
-        return RunStore(self.state.state_directory).log_path(run_id, failure.step.id)
 
-    def _shell_folder(self, failure: Failure) -> Path:
-        state = self.run_in_sight()
-        log = self._log_of(failure)
-        return log.parent if state is None else shell_folder(state.plan, failure.step, log)
+def choices_in(sight: RunSight, failure: Failure, *, undo: bool, unverified: str | None) -> tuple[Entry, ...]:
+    """What can be done about the failure of the run in sight; the rest as of `choices`."""
+    shell = why_no_shell() or folder_of(failure, sight)
+    return choices(failure, shell=shell, undo=undo, unverified=unverified)
+
+
+def folder_of(failure: Failure, sight: RunSight) -> Path:
+    """Where one looks into the failure of the run in sight."""
+    return shell_folder(sight.state.plan, failure.step, sight.logs[failure.step.id])

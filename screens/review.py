@@ -1,8 +1,11 @@
 """Review: every step, who does it, and exactly what will run; then the agreement."""
 
+import asyncio
 from collections.abc import Collection
+from typing import ClassVar
 
 from textual import on
+from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from kvmwizard.answers import AnswerProblem
@@ -10,6 +13,7 @@ from kvmwizard.plan.model import Plan, Step, plan_digest
 from kvmwizard.plan.shell import shell_lines
 from kvmwizard.plan.spans import size_words, span_words
 from kvmwizard.run.expected import expected_seconds
+from kvmwizard.run.model import RunState, RunStatus
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.store import RunStore
 from kvmwizard.session import PageName
@@ -27,6 +31,9 @@ class ReviewPage(Page):
     """What will be done. Enter agrees to exactly this plan."""
 
     PAGE = "review"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("r", "to_run", _("To the run"), tooltip=_("Go to the run that is not finished")),
+    ]
 
     class Planned(Message):
         """The plan is made, or refused."""
@@ -35,12 +42,46 @@ class ReviewPage(Page):
             super().__init__()
             self.outcome = outcome
 
+    class RunUnfinished(Message):
+        """The session has a run that is not finished."""
+
+        def __init__(self, run: RunState) -> None:
+            super().__init__()
+            self.run = run
+
     def __init__(self, state: WizardState) -> None:
         super().__init__(state)
         self._review: Review | None = None
         self._refusal: Unfeasible | None = None
         self._planning = False
         self._starting = False
+        self._run: RunState | None = None
+        """The session's, where it is not finished: it can be gone on with, or taken back."""
+
+    def on_mount(self) -> None:
+        """Fill the page, and look whether there is a run to go back to."""
+        super().on_mount()
+        self._look_at_run()
+
+    def _look_at_run(self) -> None:
+        self.run_worker(self._read_run, thread=True, group="run")
+
+    def _read_run(self) -> None:
+        run_id = self.state.session.run_id
+        if run_id is None:
+            return
+        try:
+            run = RunStore(self.state.state_directory).read(run_id)
+        except RunRefused:
+            return
+        if run.status is not RunStatus.DONE:
+            self.post_message(self.RunUnfinished(run))
+
+    @on(RunUnfinished)
+    def _run_is_unfinished(self, event: RunUnfinished) -> None:
+        self._run = event.run
+        self.refresh_bindings()
+        self.state_changed()
 
     def state_changed(self, select: str | None = None) -> None:
         """The machine was read: plan for it, once."""
@@ -67,7 +108,12 @@ class ReviewPage(Page):
         self.state_changed()
 
     def question(self) -> str:
-        """What agreeing means, or why there is nothing to agree to."""
+        """What agreeing means, or why there is nothing to agree to; and that there is a run already."""
+        if self._run is None:
+            return self._agreement()
+        return _("{agreement} {run}", agreement=self._agreement(), run=unfinished_words(self._run))
+
+    def _agreement(self) -> str:
         if self._refusal is not None:
             return str(self._refusal.words or PROBLEMS_WORDS)
         if self._review is None:
@@ -91,6 +137,14 @@ class ReviewPage(Page):
             return _("Go there")
         return _("Carry out") if self._review is not None else ""
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """There is no way back between the agreement and its run, which no session would know of."""
+        if action in ("back", "to_run") and self._starting:
+            return False
+        if action == "to_run":
+            return self._run is not None
+        return super().check_action(action, parameters)
+
     async def action_next(self) -> None:
         """Agree: make the run, name it in the session, get root, start. Of a problem, open its page."""
         if self._refusal is not None:
@@ -105,6 +159,10 @@ class ReviewPage(Page):
             if selected is not None and selected.id == problem_id(index):
                 self.post_message(self.Sought(page_of(problem)))
 
+    def action_to_run(self) -> None:
+        """Open the page of the run that is not finished."""
+        self.post_message(self.Sought("run"))
+
     async def _agree(self, plan: Plan) -> None:
         self._starting = True
         try:
@@ -115,16 +173,25 @@ class ReviewPage(Page):
             self.post_message(self.Turned(self, "next"))
         else:
             self.show_notice(str(refusal))
+            # The refusal can be root's, of a run that was made.
+            self._look_at_run()
 
     async def _start(self, plan: Plan) -> Words | None:
         self.show_notice(_("Starting …"))
         store = RunStore(self.state.state_directory)
         try:
-            run_id = store.create(plan)
+            run_id = await asyncio.to_thread(store.create, plan)
         except RunRefused as refused:
             return refused.words
         await self.choose_run(run_id)
         return await begin(self.app, store, run_id)
+
+
+def unfinished_words(run: RunState) -> Words:
+    """That a run is not finished, and where it is gone on with."""
+    if run.status is RunStatus.RUNNING:
+        return say("Run {run} is under way; r leads to it.", run=run.run_id)
+    return say("Run {run} is not finished; r leads to it.", run=run.run_id)
 
 
 def summary(plan: Plan, evidence: Collection[str]) -> Words:
@@ -158,8 +225,13 @@ PAGES_OF_NO_NAME: dict[str, PageName] = {"sources": "kernel"}
 
 def page_of(problem: AnswerProblem) -> PageName:
     """The page on which the problem's answer is given."""
-    fallback = PAGES_OF_NO_NAME.get(problem.page, "welcome")
-    return next((page.name for page in PAGES if page.name == problem.page), fallback)
+    return page_of_answer(problem.page)
+
+
+def page_of_answer(field: str) -> PageName:
+    """The page on which the answer of that name is given."""
+    fallback = PAGES_OF_NO_NAME.get(field, "welcome")
+    return next((page.name for page in PAGES if page.name == field), fallback)
 
 
 def problem_id(index: int) -> str:

@@ -11,21 +11,20 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widget import Widget
 
-from kvmwizard.run.leaving_out import steps_left_out
-from kvmwizard.run.model import RunState, RunStatus, StepStatus
+from kvmwizard.run.model import RunStatus
 from kvmwizard.run.refused import RunRefused
-from kvmwizard.run.restart import restart_of
 from kvmwizard.run.store import RunStore
-from kvmwizard.words import Words, _, say, say_many
+from kvmwizard.words import Words, _, say
 from screens.dialogs import Question
-from screens.failure import FIRST_CHOICE, KEYS, headline
+from screens.failure import FIRST_CHOICE, KEYS, headline, withheld
 from screens.log_screen import LogScreen
-from screens.recovering import RECOVERING_BINDINGS, RecoveringPage
+from screens.recovering import RECOVERING_BINDINGS, RecoveringPage, choices_in
 from screens.run_control import begin, go_on_quietly, stop
-from screens.run_watch import RunSight, RunWatch, log_end, step_entries, steps_ended, steps_gone_without
+from screens.run_watch import RunSight, RunWatch, log_end, step_entries, why_no_log
+from screens.standing import in_a_row, parting, standing, unreadable
 from screens.state import WizardState
 from screens.unverified import Unproven, naming_dialog, unproven_in, with_agreement
-from screens.widgets.entries import Entry
+from screens.widgets.entries import Entry, Part, Sign
 from screens.widgets.entry_list import EntryList
 from screens.widgets.explanation import Explanation
 from screens.widgets.tail import Tail
@@ -41,29 +40,11 @@ RESTING = (
 )
 """How a run stands that goes no further by itself."""
 
+ACTING_ACTIONS = frozenset({"stop", "leave", "retry", "undo", "use_unverified", "skip", "open_shell"})
+"""Not for a run that cannot be read: nobody knows what they would act on."""
 
-CHANGING_ACTIONS = frozenset({"stop", "retry", "undo", "back", "use_unverified", "skip", "open_shell"})
-"""Not for who only looks on."""
-RESTING_WORDS: dict[RunStatus, Words] = {
-    RunStatus.DONE: say("Every step is done. Now the proof that guests run: press Enter."),
-    RunStatus.FAILED: say("A step failed; its line says why."),
-    RunStatus.STOPPED: say("The run is stopped. Press Enter to go on where it stopped."),
-    RunStatus.INTERRUPTED: say(
-        "The run was interrupted, as by a restart of this machine. Press Enter to go on; steps that are "
-        "done are not done again."
-    ),
-    RunStatus.NEEDS_ROOT: say(
-        "The run waits for root: what did its steps as root is gone. Press Enter to give your password again."
-    ),
-    RunStatus.NEEDS_RESTART: say(
-        "All that comes before the restart is done. Restart this machine when it suits you, then open "
-        "kvmwizard again. Enter proves what runs now."
-    ),
-    RunStatus.RESTARTED: say(
-        "This machine was restarted. What came of it is being looked at; should nothing happen, press Enter."
-    ),
-}
-"""What each status means that needs somebody."""
+CHANGING_ACTIONS = ACTING_ACTIONS - {"leave"}
+"""Not for who only looks on, nor while one of them is being done."""
 
 
 class RunPage(RecoveringPage):
@@ -102,7 +83,10 @@ class RunPage(RecoveringPage):
         super().__init__(state)
         self._store = RunStore(state.state_directory)
         self._sight: RunSight | None = None
+        self._unread: Words | None = None
+        """Why the run could not be read at the last look; what was seen before stays in sight."""
         self._problem: Words | None = None
+        """Why something that was wanted of the run was not done."""
         self._busy = False
         self._tried_quietly = False
         self._stopping = False
@@ -131,35 +115,46 @@ class RunPage(RecoveringPage):
 
     async def _look_again_and_again(self, watch: RunWatch) -> None:
         while True:
+            sight: RunSight | Words
             try:
-                self.post_message(self.Seen(await asyncio.to_thread(watch.look)))
+                sight = await asyncio.to_thread(watch.look)
             except RunRefused as refused:
-                self.post_message(self.Seen(refused.words))
-                return
+                # What keeps the run from being read can be put right while the page is open.
+                sight = refused.words
+            self.post_message(self.Seen(sight))
             await asyncio.sleep(LOOK_SECONDS)
 
     @on(Seen)
     async def _was_seen(self, event: Seen) -> None:
-        if not isinstance(event.sight, RunSight):
-            self._problem = event.sight
+        if isinstance(event.sight, RunSight):
+            await self._was_read(event.sight)
+        elif event.sight != self._unread:
+            self._unread = event.sight
+            self.state.parting = None
             self.refresh_bindings()
+            self.show_notice("")
             self.state_changed()
-            return
-        before, self._sight = self._sight, event.sight
-        stands_anew = before is None or before.state.status is not event.sight.state.status
-        if stands_anew or (before is not None and before.log_step != event.sight.log_step):
+
+    async def _was_read(self, sight: RunSight) -> None:
+        before, self._sight = self._sight, sight
+        read_again, self._unread = self._unread is not None, None
+        stands_anew = before is None or before.state.status is not sight.state.status
+        if stands_anew or read_again:
+            self._problem = None
+            self.state.parting, self.state.guest_command = parting(sight.state), ""
+        if stands_anew or read_again or (before is not None and before.log_step != sight.log_step):
             self.refresh_bindings()
         if stands_anew:
-            self._problem = None
             self._stopping = False
             self._shows_steps = False
-            self.state.parting, self.state.guest_command = parting(event.sight.state), ""
+        if stands_anew and before is not None:
+            self.show_notice("")
         self._follow(anew=stands_anew)
-        goes_on = event.sight.state.status in (RunStatus.INTERRUPTED, RunStatus.RESTARTED)
+        goes_on = sight.state.status in (RunStatus.INTERRUPTED, RunStatus.RESTARTED)
         if stands_anew and goes_on and not self._tried_quietly:
             self._tried_quietly = True
             if not self.state.watching_only:
-                await go_on_quietly(self._store, event.sight.state.run_id)
+                await go_on_quietly(self._store, sight.state.run_id)
 
     def _follow(self, *, anew: bool) -> None:
         """Show what was seen; the cursor goes with the step that matters."""
@@ -178,20 +173,23 @@ class RunPage(RecoveringPage):
         super().explain(entry)
 
     def entries(self) -> tuple[Entry, ...]:
-        """The steps; of a failed run, what can be done about it."""
+        """The steps; of a failed run, what can be done about it; of an unreadable one, why it is."""
         if self._sight is None:
-            return ()
+            return () if self._unread is None else (unread_entry(self._unread),)
         failure = self.failure
         if failure is None or not self.asks:
             return step_entries(self._sight, self.query_one(Tail).signs, time.time())
         unproven = self._unproven
-        return self.choices(
-            failure, undo=self._can_undo(), unverified=None if unproven is None else unproven.name
-        )
+        named = None if unproven is None else unproven.name
+        offered = choices_in(self._sight, failure, undo=self._can_undo(), unverified=named)
+        if self._unread is None:
+            return offered
+        return tuple(withheld(each, self._unread) if each.id in ACTING_ACTIONS else each for each in offered)
 
     def state_changed(self, select: str | None = None) -> None:
         """Show how things stand; what is asked about a failure stands apart from its choices."""
         self.set_class(self.asks, "-asking")
+        self.set_class(self._sight is None and self._unread is not None, "-unread")
         super().state_changed(select)
 
     @property
@@ -202,6 +200,9 @@ class RunPage(RecoveringPage):
     @property
     def listed_actions(self) -> tuple[str, ...]:
         """What can be done about a failure stands in the list, or on the other side of the page."""
+        if self._sight is None:
+            # In a list of one line there is nothing to look for, and in an empty one nothing to read.
+            return ("move(1)", "press") if self._unread is None else ("move(1)",)
         if self.failure is None or self.state.watching_only:
             return ()
         return tuple(action for action in KEYS if self.asks or action != "turn_over")
@@ -213,9 +214,9 @@ class RunPage(RecoveringPage):
             return FIRST_CHOICE
         return self._sight.log_step if self._sight is not None else None
 
-    def run_in_sight(self) -> RunState | None:
+    def run_in_sight(self) -> RunSight | None:
         """The session's run, as last seen."""
-        return self._sight.state if self._sight is not None else None
+        return self._sight
 
     def press(self, entry: Entry) -> None:
         """Space chooses, of what can be done; of a step it shows all of its explanation."""
@@ -242,21 +243,25 @@ class RunPage(RecoveringPage):
 
     def question(self) -> str:
         """How the run stands, in one sentence, and what can be done."""
+        if self._sight is None:
+            if self._unread is None:
+                return _("Looking at the run …")
+            return str(unreadable(onlooker=self.state.watching_only))
         failure = self.failure
         if failure is not None and self.asks:
-            words = headline(failure)
-            if self._problem is None:
-                return str(words)
-            return _("{refusal} {failure}", refusal=self._problem, failure=words)
-        if self._problem is not None:
-            return str(self._problem)
-        if self._sight is None:
-            return _("Looking at the run …")
+            # Trying again can have come to nothing, which leaves the failure as it was.
+            return str(in_a_row(self._refusal, self._sight.state.notice, headline(failure)))
+        if self._refusal is not None:
+            return str(self._refusal)
         if self._stopping and self._status is RunStatus.RUNNING:
             return _("Stopping. What must not be cut off in the middle, such as dpkg, is brought to its end.")
-        if failure is not None and not self.state.watching_only:
-            return _("A step failed; its line says why. Press a to see what can be done about it.")
-        return str(standing(self._sight))
+        return str(standing(self._sight, onlooker=self.state.watching_only))
+
+    @property
+    def _refusal(self) -> Words | None:
+        if self._unread is None:
+            return self._problem
+        return say("{reason} What is listed is how it stood before.", reason=self._unread)
 
     @property
     def _status(self) -> RunStatus | None:
@@ -277,7 +282,7 @@ class RunPage(RecoveringPage):
 
     def next_label(self) -> str:
         """Enter does what comes next for the run."""
-        if self.state.watching_only:
+        if self.state.watching_only or (self._unread is not None and not self.asks):
             return ""
         labels = {
             RunStatus.DONE: _("Quit") if self._undoes else _("Prove it"),
@@ -293,26 +298,32 @@ class RunPage(RecoveringPage):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Which keys count depends on how the run stands."""
         status = self._status
-        if action in CHANGING_ACTIONS and (self.state.watching_only or self._busy):
+        if action in CHANGING_ACTIONS and self.state.watching_only:
+            return False
+        if self._busy and action in CHANGING_ACTIONS | {"back"}:
+            return False
+        if self._unread is not None and action in ACTING_ACTIONS:
             return False
         allowed = {
             "stop": status is RunStatus.RUNNING,
             "leave": status is RunStatus.RUNNING,
             "retry": status is RunStatus.FAILED,
-            "turn_over": self.failure is not None,
+            "turn_over": self.failure is not None and not self.state.watching_only,
             "skip": self.can_answer("skip"),
             "open_shell": self.can_answer("open_shell"),
             "save_report": self.can_answer("save_report"),
             "undo": self._can_undo(),
             "use_unverified": status is RunStatus.FAILED and self._unproven is not None,
-            "back": status in (*RESTING, RunStatus.DONE) or self._problem is not None,
+            "back": self.state.watching_only
+            or status in (*RESTING, RunStatus.DONE)
+            or self._refusal is not None,
             "show_log": self._sight is not None and self._sight.log_step is not None,
         }
         return allowed.get(action, super().check_action(action, parameters))
 
     async def action_next(self) -> None:
         """Go on with what the status asks for."""
-        if self._busy or self._status is None or self.state.watching_only:
+        if self._busy or self._status is None or not self.next_label():
             return
         selected = self.query_one(EntryList).selected
         if self.asks and selected is not None:
@@ -323,6 +334,17 @@ class RunPage(RecoveringPage):
             await super().action_next()
         else:
             self._go_on(retry=self._status is RunStatus.FAILED)
+
+    def back_label(self) -> str:
+        """Where Back leads whoever only looks on is no page."""
+        return _("Take part") if self.state.watching_only else _("Back")
+
+    def action_back(self) -> None:
+        """Go back a page; for who only looks on, to where one can take part."""
+        if self.state.watching_only:
+            self.post_message(self.PartSought())
+        else:
+            super().action_back()
 
     def action_retry(self) -> None:
         """Do the failed steps once more."""
@@ -335,6 +357,7 @@ class RunPage(RecoveringPage):
     def _go_on(self, *, retry: bool = False, left_out: str | None = None) -> None:
         run_id = self.state.session.run_id
         if run_id is not None and not self._busy:
+            self.show_notice("")
             # An action runs in the application's own task, which must stay free while sudo asks.
             self.run_worker(self._begin(run_id, retry=retry, left_out=left_out), group="begin")
 
@@ -363,6 +386,7 @@ class RunPage(RecoveringPage):
     async def _stop_was_answered(self, agreed: bool | None) -> None:
         run_id = self.state.session.run_id
         if agreed and run_id is not None:
+            self.show_notice("")
             self._problem = await stop(self._store, run_id)
             self._stopping = self._problem is None
             self.state_changed()
@@ -379,88 +403,32 @@ class RunPage(RecoveringPage):
             self.post_message(self.Edited(answer))
             self.post_message(self.Turned(self, "back"))
 
-    def refused(self, words: Words) -> None:
-        """It stays on the page while the run goes on being looked at."""
-        self._problem = words
-        self.state_changed()
-
     def undo_began(self) -> None:
         """Watch the run that takes everything back."""
         self._sight, self._shown_step = None, None
+        self._unread, self._problem = None, None
         self._watch()
 
     def action_show_log(self) -> None:
         """What the selected step printed, as much as is kept in reach; else the step in sight."""
-        if self._sight is None or self._sight.log_step is None:
+        sight = self._sight
+        if sight is None:
             return
         selected = self.query_one(EntryList).selected
-        for step_id in (selected.id if selected is not None else self._sight.log_step, self._sight.log_step):
-            path = self._store.log_path(self._sight.state.run_id, step_id)
-            if log_end(path):
-                self.app.push_screen(LogScreen(path))
+        named = (selected.id if selected is not None else None, sight.log_step)
+        wanted = [each for each in named if each is not None and each in sight.logs]
+        self.show_notice("")
+        for step_id in wanted:
+            if log_end(sight.logs[step_id]):
+                self.app.push_screen(LogScreen(sight.logs[step_id]))
                 return
+        if wanted:
+            why = why_no_log(sight.state.plan.step(wanted[0]), sight.logs[wanted[0]])
+            self.show_notice(str(why))
 
 
-def parting(state: RunState) -> Words:
-    """What whoever leaves the page is told of the run."""
-    if state.status is RunStatus.RUNNING:
-        return say(
-            "The run goes on by itself. To watch it: kvmwizard. To see how it stands: kvmwizard status"
-        )
-    if state.status is RunStatus.DONE and state.plan.undoes is not None:
-        return say("Everything that could be taken back is taken back.")
-    if state.status is RunStatus.DONE:
-        return say("The run is done. To prove that guests run: kvmwizard verify")
-    if state.status is RunStatus.NEEDS_RESTART:
-        return say("Restart this machine when it suits you. To go on after that: kvmwizard")
-    return say("The run is not finished. To go on with it, or to undo it: kvmwizard")
-
-
-def standing(sight: RunSight) -> Words:
-    """How a run stands, and what can be done about it."""
-    state = sight.state
-    if state.notice is not None and state.status is not RunStatus.RUNNING:
-        return state.notice
-    if state.status is RunStatus.INTERRUPTED and not any(step.attempts for step in state.steps.values()):
-        return say("The run was agreed to, but has not begun. Press Enter to begin.")
-    if state.status is RunStatus.RUNNING:
-        return say(
-            "{ended} of {total} steps done. Closing the wizard does not stop the run.",
-            ended=steps_ended(state),
-            total=len(state.steps),
-        )
-    if state.status is RunStatus.DONE and state.plan.undoes is not None:
-        if sight.more_to_undo:
-            return say("This run is taken back; one before it still stands. Press u to take that back, too.")
-        return say("Everything that could be taken back is taken back.")
-    if state.status is RunStatus.DONE and steps_left_out(state):
-        return say_many(
-            "Done, without one step that was skipped. Now the proof that guests run: press Enter.",
-            "Done, without {count} steps that were skipped. Now the proof that guests run: press Enter.",
-            steps_left_out(state),
-        )
-    if state.status is RunStatus.DONE and steps_gone_without(state):
-        return say(
-            "Done, though a step failed that the rest is good without; its line says why. Now the proof "
-            "that guests run: press Enter."
-        )
-    return after_restart(state) or RESTING_WORDS[state.status]
-
-
-def after_restart(state: RunState) -> Words | None:
-    """What came of the restart that the run waited for; None where it did not wait, or goes on."""
-    step = restart_of(state.plan)
-    if step is None:
-        return None
-    restart = state.steps[step.id].status
-    if state.status is RunStatus.FAILED and restart is StepStatus.FAILED:
-        return say(
-            "The new kernel did not come up: another one runs. Its line says how to see why. Enter prepares "
-            "the restart once more; u takes everything back."
-        )
-    if state.status is RunStatus.NEEDS_ROOT and restart is StepStatus.DONE:
-        return say(
-            "The new kernel runs, and guests run with it. Press Enter to give your password: it then becomes "
-            "the default."
-        )
-    return None
+def unread_entry(why: Words) -> Entry:
+    """The only line while nothing was seen yet of a run that cannot be read."""
+    return Entry(
+        "unread", Sign.FAILED, _("Why the run cannot be read"), explanation=(Part(_("Why"), str(why)),)
+    )

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 
 from textual.app import App
 
+from kvmwizard.commands.output import show
 from kvmwizard.plan.model import Plan
 from kvmwizard.run.launch import open_root_helper, root_helper_needed, start_runner, stop_run
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.store import RunStore
 from kvmwizard.run.undo import last_changing_run, undo_plan
-from kvmwizard.words import Words, _, say
+from kvmwizard.words import Words, say
 
 
 async def begin(
@@ -71,7 +72,7 @@ def _plan_undo(store: RunStore) -> Plan | Words:
 def _become_root(app: App[int], store: RunStore, run_id: str) -> Words | None:
     """On the event loop and not in a thread: a suspended application must not run beside sudo."""
     with app.suspend(), interrupts_for_child():
-        print(_("kvmwizard needs root for the steps that you agreed to."), flush=True)  # noqa: T201  -- the terminal is sudo's now
+        show(say("kvmwizard needs root for the steps that you agreed to."))
         discard_typed_ahead()
         refused = open_root_helper(store, run_id)
     return None if refused is None else refused.words

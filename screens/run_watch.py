@@ -1,16 +1,19 @@
 """What is seen of a run: its state, how far the steps under way have come, and the end of the log."""
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kvmwizard.plan.model import Step
 from kvmwizard.plan.spans import size_words
 from kvmwizard.run.log import LogFollower, tail
 from kvmwizard.run.model import RunState, RunStatus, StepProgress, StepState, StepStatus
+from kvmwizard.run.refused import RunRefused
+from kvmwizard.run.scheduler import FINISHED_WELL
 from kvmwizard.run.store import RunStore
 from kvmwizard.run.undo import last_changing_run
-from kvmwizard.words import _, say_many
+from kvmwizard.words import Words, _, say, say_many
 from screens.terminal import Signs
 from screens.widgets.entries import Entry, Part, Sign
 
@@ -45,6 +48,8 @@ class RunSight:
     log_lines: tuple[str, ...]
     more_to_undo: bool = False
     """The run took another one back, and one before that still stands."""
+    logs: Mapping[str, Path] = field(default_factory=dict)
+    """Where each step's log is or will be, by the step's id."""
 
 
 class RunWatch:
@@ -56,6 +61,7 @@ class RunWatch:
         self._log: LogFollower | None = None
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._more_to_undo: bool | None = None
+        self._logs: dict[str, Path] = {}
         self.preferred: str | None = None
         """The step whose log the person wants to see while it is under way."""
 
@@ -68,20 +74,28 @@ class RunWatch:
             if step.status is StepStatus.RUNNING
             and (seen := self.store.progress(self.run_id, step_id)) is not None
         }
+        if not self._logs:
+            self._logs = {step_id: self.store.log_path(self.run_id, step_id) for step_id in state.steps}
         log_step = step_in_sight(state, self.preferred)
-        return RunSight(state, progress, log_step, self._log_lines(log_step), self._stands_more(state))
+        return RunSight(
+            state, progress, log_step, self._log_lines(log_step), self._stands_more(state), self._logs
+        )
 
     def _stands_more(self, state: RunState) -> bool:
         if state.plan.undoes is None or state.status is not RunStatus.DONE:
             return False
         if self._more_to_undo is None:
-            self._more_to_undo = last_changing_run(self.store) not in (None, state.plan.undoes)
+            try:
+                self._more_to_undo = last_changing_run(self.store) not in (None, state.plan.undoes)
+            except RunRefused:
+                # Any of all the runs can be why; this undo is no less done for that.
+                self._more_to_undo = False
         return self._more_to_undo
 
     def _log_lines(self, step_id: str | None) -> tuple[str, ...]:
         if step_id is None:
             return ()
-        path = self.store.log_path(self.run_id, step_id)
+        path = self._logs[step_id]
         if self._log is None or self._log.path != path:
             self._log = LogFollower(path, at_end=True)
             self._lines.clear()
@@ -100,6 +114,27 @@ def log_end(path: Path) -> tuple[str, ...]:
         return tuple(filter(str.strip, tail(path, KEPT_LINES)))
     except OSError:
         return ()
+
+
+def why_no_log(step: Step, path: Path) -> Words:
+    """Why there is nothing to read of what the step printed."""
+    try:
+        path.open("rb").close()
+    except FileNotFoundError:
+        return say(
+            "There is no log of “{step}” in {path}: it has printed nothing, or the log was removed. What is "
+            "known of the step stands in its line.",
+            step=step.title,
+            path=str(path),
+        )
+    except OSError as error:
+        return say(
+            "The log of “{step}” cannot be read: {path}: {error}. Mend that, then press l again.",
+            step=step.title,
+            path=str(path),
+            error=error.strerror or str(error),
+        )
+    return say("“{step}” has printed nothing so far.", step=step.title)
 
 
 def step_in_sight(state: RunState, preferred: str | None = None) -> str | None:
@@ -132,8 +167,7 @@ def steps_gone_without(state: RunState) -> int:
 
 def steps_ended(state: RunState) -> int:
     """How many steps need nothing more."""
-    good = (StepStatus.DONE, StepStatus.SKIPPED)
-    return sum(step.status in good for step in state.steps.values())
+    return sum(step.status in FINISHED_WELL for step in state.steps.values())
 
 
 def step_entries(sight: RunSight, signs: Signs, now: float) -> tuple[Entry, ...]:

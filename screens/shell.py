@@ -12,7 +12,8 @@ from pathlib import Path
 
 from textual.app import App
 
-from kvmwizard.words import Words, _, say
+from kvmwizard.commands.output import show
+from kvmwizard.words import Words, say
 from screens.run_control import discard_typed_ahead, interrupts_for_child
 
 PLAIN_SHELL = "/bin/sh"
@@ -34,7 +35,8 @@ def open_shell(app: App[int], folder: Path, sentence: Words) -> Words | None:
     On the event loop and not in a thread: a suspended application must not run beside it.
     """
     with app.suspend(), interrupts_for_child(), _terminal_kept():
-        print(f"\n{sentence}", flush=True)  # noqa: T201  -- the terminal is the shell's now
+        show()
+        show(sentence)
         discard_typed_ahead()
         try:
             subprocess.run([users_shell()], cwd=folder, check=False)
@@ -44,7 +46,7 @@ def open_shell(app: App[int], folder: Path, sentence: Words) -> Words | None:
                 folder=str(folder),
                 error=error.strerror or str(error),
             )
-        print(_("Back to kvmwizard."), flush=True)  # noqa: T201  -- as above
+        show(say("Back to kvmwizard."))
     return None
 
 

@@ -84,6 +84,10 @@ class WizardState:
         """It keeps everything where other commands do not look by themselves."""
         self.store: SessionStore
         self.session: Session
+        self.saved: Session
+        """What the next wizard would open with."""
+        self.save_refusal: Words | None = None
+        """Why the last save failed; None where it did not."""
 
     @property
     def is_new(self) -> bool:
@@ -100,6 +104,7 @@ class WizardState:
         self.watching_only = not self.store.lock()
         loaded = self.store.load()
         self.session, self.notice = loaded.session, loaded.notice
+        self.saved = self.session
         self.opened = True
 
     def move_to(self, place: Path) -> None:
@@ -119,6 +124,7 @@ class WizardState:
             page = "review" if left.page in ("run", "proof") else left.page
             self.session = left.model_copy(update={"page": page, "run_id": None})
             self.store.save(self.session)
+            self.saved = self.session
 
     @property
     def answers(self) -> "Answers":
@@ -153,6 +159,16 @@ class WizardState:
 
             book = book_answers(self.machine.facts)
         return on_way(self.session, way, book)
+
+    def was_saved(self, session: "Session") -> None:
+        """This is on disk; that something was not need not be told any longer."""
+        if self.notice is self.save_refusal:
+            self.notice = None
+        self.saved, self.save_refusal = session, None
+
+    def was_not_saved(self, why: Words) -> None:
+        """The session is only in memory."""
+        self.notice = self.save_refusal = why
 
     def with_page(self, page: "PageName") -> "Session":
         """The session at another page."""

@@ -7,12 +7,12 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from kvmwizard.words import Words, _
 from kvmwizard.wrapping import printable
+from screens.widgets.dialog import Dialog, DialogText
 from screens.widgets.entries import Entry, Sign
 from screens.widgets.entry_list import EntryList
 from screens.widgets.frame import KeyLine, Notice
@@ -71,12 +71,13 @@ class TextDialog(ModalScreen[str | None]):
         """The proposal that the cursor is on."""
 
     def compose(self) -> ComposeResult:
-        """The question, the line, what is wrong with it, what can be chosen instead, the keys."""
-        with Vertical(classes="dialog"):
-            yield Notice(id="question")
+        """The question, what is wrong with the line, the line, what can be chosen instead, the keys."""
+        with Dialog():
+            with DialogText():
+                yield Notice(id="question")
+                yield Notice(id="notice")
             # A blinking cursor is sent again and again.
             yield AnswerLine(self._value, select_on_focus=False)
-            yield Notice(id="notice")
             if self._proposals:
                 yield EntryList(id="answers")
             yield KeyLine()
@@ -136,6 +137,7 @@ class TextDialog(ModalScreen[str | None]):
             self.dismiss(text)
         else:
             self.query_one("#notice", Notice).say(str(refusal))
+            self.query_one(DialogText).scroll_end(animate=False)
 
     def action_leave(self) -> None:
         """Leave it as it was."""

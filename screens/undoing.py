@@ -20,6 +20,7 @@ class UndoingPage(Page):
         self.run_worker(self._ask(), group="undo", exclusive=True)
 
     async def _ask(self) -> None:
+        self.show_notice("")
         plan = await plan_undo(RunStore(self.state.state_directory))
         if isinstance(plan, Words):
             self.refused(plan)

@@ -1,22 +1,33 @@
 """A failed run on the Run page: what is said, every choice, and that it stays until it is answered."""
 
+import errno
+import io
+import os
 import tarfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from textual.app import App
 
 from kvmwizard.plan.build_model import CompileQemu
 from kvmwizard.run.launch import start_runner
+from kvmwizard.run.liveness import LOCK_NAME, LockRecord, this_process
 from kvmwizard.run.model import RunEnded, RunStatus, StepFailed, StepLeftOut, StepStatus
-from kvmwizard.run.store import RunStore
+from kvmwizard.run.store import RunStore, journal_path
 from kvmwizard.session import Session, SessionStore
 from kvmwizard.words import Words, say
 from screens import recovering
-from screens.dialogs import Question
+from screens.dialogs import Question, TextScreen
 from screens.failure import choices, failure_in, headline, shell_folder
-from screens.shell import PLAIN_SHELL, users_shell, why_no_shell
+from screens.log_screen import LogScreen
+from screens.run import LOOK_SECONDS
+from screens.shell import PLAIN_SHELL, open_shell, users_shell, why_no_shell
 from screens.widgets.entries import Sign
 from tests.run.plans import files, plan_of, removing_step
 from tests.run.test_runner import wait_for_end
@@ -95,6 +106,48 @@ async def test_it_stays_until_it_is_answered(failed: tuple[RunStore, str]) -> No
             await walk.pilot.press("a")
             await shows(walk, "Skip this step")
     assert store.events(run_id) == before
+
+
+async def test_the_failed_step_s_log_is_shown_beside_the_choices(failed: tuple[RunStore, str]) -> None:
+    store, _ = failed
+    async with walking(store.state_directory) as walk:
+        await shows(walk, "Skip this step")
+        await walk.pilot.press("l")
+        await shows(walk, "The end of", "first.log", "out of luck")
+
+
+def writable_for_others(journal: Path) -> None:
+    journal.chmod(0o620)
+
+
+def moved_away(journal: Path) -> None:
+    journal.rename(journal.with_suffix(".away"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"), [(writable_for_others, "may write to"), (moved_away, "There is no run")]
+)
+async def test_a_failure_stays_in_sight_while_its_run_cannot_be_read(
+    failed: tuple[RunStore, str], spoil: Callable[[Path], None], said: str
+) -> None:
+    store, run_id = failed
+    journal = journal_path(store.directory(run_id))
+    async with walking(store.state_directory) as walk:
+        await shows(walk, "Skip this step")
+        spoil(journal)
+        shown = await shows(walk, said, "A step failed: Do first.", "Skip this step")
+        assert "← Back" in shown
+        await walk.pilot.press("t")
+        await walk.pilot.press("l")
+        await shows(walk, "The end of", "out of luck")
+        assert isinstance(walk.app.screen, LogScreen)
+        await walk.pilot.press("escape")
+        if not journal.exists():
+            journal.with_suffix(".away").rename(journal)
+        journal.chmod(0o600)
+        await walk.pilot.pause(2 * LOOK_SECONDS)
+        shown = await shows(walk, "A step failed: Do first.", "Skip this step")
+        assert said not in shown
 
 
 async def test_trying_again_does_it(failed: tuple[RunStore, str], tmp_path: Path) -> None:
@@ -181,22 +234,37 @@ async def test_a_report_is_shown_before_it_is_written(
         assert any(name.endswith("run/logs/first.log") for name in archive.getnames())
 
 
-async def test_who_only_looks_on_is_asked_nothing(failed: tuple[RunStore, str]) -> None:
-    store, _ = failed
-    holder = SessionStore(store.state_directory)
+@pytest.fixture
+def held(failed: tuple[RunStore, str]) -> Iterator[SessionStore]:
+    """The session of the failed run, which another wizard has."""
+    holder = SessionStore(failed[0].state_directory)
     assert holder.lock()
-    try:
-        async with walking(store.state_directory) as walk:
-            await walk.pilot.press("enter")
-            await walk.pilot.press("enter")
-            for _ in range(40):
-                await walk.pilot.pause(0.05)
-                if walk.app.screen.query("EntryList#steps"):
-                    break
-            await walk.pilot.press("s", "t", "u", "o")
-            assert not isinstance(walk.app.screen, Question)
-    finally:
-        holder.unlock()
+    yield holder
+    holder.unlock()
+
+
+async def test_who_only_looks_on_is_told_so_and_asked_nothing(held: SessionStore) -> None:
+    async with walking(held.state_directory) as walk:
+        await walk.pilot.press("enter")
+        shown = await shows(walk, "its line says why", "You only look on", "out of luck")
+        assert not any(key in shown for key in ("a Answer", "Press a ", "Enter", "x Stop"))
+        for key in ("s", "t", "u", "o", "a", "enter"):
+            await walk.pilot.press(key)
+        await walk.pilot.pause(2 * LOOK_SECONDS)
+        assert not isinstance(walk.app.screen, Question)
+        assert ids(walk) == ["first", "second", "other"]
+        assert "You only look on" in walk.text
+
+
+async def test_who_looks_on_can_take_part_once_the_other_wizard_is_gone(held: SessionStore) -> None:
+    async with walking(held.state_directory) as walk:
+        await walk.pilot.press("enter")
+        await shows(walk, "You only look on", "← Take part")
+        await walk.pilot.press("escape")
+        await shows(walk, "Try again", "End the other one")
+        held.unlock()
+        await walk.pilot.press("down", "enter")
+        await shows(walk, "A step failed: Do first.", "Skip this step", "← Back")
 
 
 def test_an_undo_s_step_cannot_be_skipped_and_says_why(state_directory: Path) -> None:
@@ -238,6 +306,49 @@ def test_the_shell_s_folder_is_where_it_was_built(tmp_path: Path) -> None:
     assert shell_folder(PLAN, PLAN.steps[1], log) == log.parent
 
 
+def test_a_folder_that_must_not_be_looked_at_is_not_the_shell_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    action = CompileQemu(
+        identity="0" * 64,
+        stamp=str(tmp_path / "stamp"),
+        tree=str(tmp_path / "hidden" / "source"),
+        build=str(tmp_path / "hidden" / "build"),
+        programs=("qemu-system-x86_64",),
+        jobs=1,
+    )
+    step = PLAN.steps[1].model_copy(update={"actions": (action,)})
+    look = os.stat
+
+    def hiding(path: Any, **options: Any) -> os.stat_result:
+        if "hidden" in str(path):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return look(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", hiding)
+        assert shell_folder(PLAN, step, tmp_path / "logs" / "a.log") == tmp_path / "logs"
+
+
+def test_the_sentence_before_the_shell_breaks_between_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setattr("sys.__stdin__", None)
+    monkeypatch.setenv("SHELL", "/bin/true")
+    app = SimpleNamespace(suspend=nullcontext)
+    sentence = " ".join(["unbroken"] * 40)
+    assert open_shell(cast("App[int]", app), tmp_path, say("{text}", text=sentence)) is None
+    lines = terminal.getvalue().splitlines()
+    assert {word for line in lines[:-1] for word in line.split()} == {"unbroken"}
+    assert max(map(len, lines)) <= 80
+
+
 @pytest.mark.parametrize(("wanted", "used"), [("/bin/sh", "/bin/sh"), ("sh", None), ("/nonexistent", None)])
 def test_the_shell_is_the_person_s_own(
     monkeypatch: pytest.MonkeyPatch, wanted: str, used: str | None
@@ -260,3 +371,48 @@ async def test_a_refusal_is_said_beside_what_failed(
         await shows(walk, "Try again")
         await walk.pilot.press("t")
         await shows(walk, "Nothing was done as root. A step failed: Do first.", "Skip this step")
+
+
+async def test_why_trying_again_came_to_nothing_is_said_before_what_failed(
+    failed: tuple[RunStore, str],
+) -> None:
+    store, run_id = failed
+    gone = this_process().model_copy(update={"process_start": 0})
+    async with walking(store.state_directory) as walk:
+        await shows(walk, "Try again")
+        record = LockRecord(holder=gone, problem=say("The disk is full."))
+        (store.directory(run_id) / LOCK_NAME).write_text(record.model_dump_json(), encoding="ascii")
+        await shows(walk, "The disk is full. A step failed: Do first.", "Skip this step")
+
+
+async def test_of_a_failure_that_cannot_be_read_nothing_is_done(failed: tuple[RunStore, str]) -> None:
+    store, run_id = failed
+    directory = store.directory(run_id)
+    async with walking(store.state_directory) as walk:
+        await shows(walk, "Skip this step")
+        directory.rename(directory.with_name("away"))
+        await shows(walk, "There is no run", "What is listed is how it stood before.", "← Back")
+        for key in ("s", "t", "u", "o", "enter"):
+            await walk.pilot.press(key)
+        await shows(walk, "Why not", "There is no run")
+        assert isinstance(walk.app.screen, TextScreen), "what was chosen is explained instead"
+        assert not [worker for worker in walk.app.workers if worker.group in ("begin", "undo", "shell")]
+
+
+@pytest.mark.parametrize(
+    ("log", "said"),
+    [(None, "There is no log of “Do first” in"), ("", "“Do first” has printed nothing so far.")],
+    ids=["missing", "empty"],
+)
+async def test_of_a_step_without_a_log_it_is_said_that_there_is_none(
+    failed: tuple[RunStore, str], log: str | None, said: str
+) -> None:
+    store, run_id = failed
+    path = store.log_path(run_id, "first")
+    path.unlink()
+    if log is not None:
+        path.write_text(log, encoding="ascii")
+    async with walking(store.state_directory) as walk:
+        await shows(walk, "Skip this step")
+        await walk.pilot.press("l")
+        await shows(walk, said, "A step failed: Do first.", "Skip this step")

@@ -14,8 +14,8 @@ from kvmwizard.run.store import RunStore
 from kvmwizard.session import Session, SessionStore
 from kvmwizard.words import say
 from screens.review import step_entry
-from screens.run import parting, standing
 from screens.run_watch import RunWatch
+from screens.standing import parting, standing
 from tests.screens.pilots import Walk, walking
 from tests.screens.test_run_pages import add_run
 

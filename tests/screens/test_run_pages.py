@@ -7,16 +7,28 @@ from pathlib import Path
 
 import pytest
 
+from kvmwizard.plan.changes import FileWritten
 from kvmwizard.plan.model import GuestRanAs, Plan, RunGuestAs, Step
 from kvmwizard.run.journal import Journal
-from kvmwizard.run.model import EventModel, RunEnded, StepDone, StepFailed, StepStarted
+from kvmwizard.run.liveness import RunLock, boot_id
+from kvmwizard.run.model import (
+    EventModel,
+    RestartNeeded,
+    RootNeeded,
+    RunEnded,
+    RunStopped,
+    StepDone,
+    StepFailed,
+    StepStarted,
+)
 from kvmwizard.run.store import RunStore, journal_path
 from kvmwizard.session import Session, SessionStore
 from kvmwizard.words import Words, say
 from screens.review import summary
-from screens.run import standing
+from screens.run import LOOK_SECONDS
 from screens.run_control import plan_undo
 from screens.run_watch import RunWatch, step_entries, step_in_sight
+from screens.standing import standing
 from screens.terminal import UNICODE_SIGNS
 from screens.widgets.entries import Sign
 from tests.screens.pilots import walking
@@ -101,6 +113,52 @@ def test_a_run_that_never_began_was_not_interrupted(state_directory: Path) -> No
     assert "has not begun" in str(standing(RunWatch(RunStore(state_directory), run_id).look()))
 
 
+@pytest.mark.parametrize(
+    ("last", "next_action"),
+    [
+        (started("guest"), "Press Enter to go on; steps that are done"),
+        (RunStopped(time=9.0), "Press Enter to go on where it stopped."),
+        (RootNeeded(time=9.0), "Press Enter to give your password again."),
+        (END, "Now the proof that guests run: press Enter."),
+    ],
+    ids=["interrupted", "stopped", "needs-root", "done"],
+)
+def test_beside_a_torn_journal_it_is_said_what_to_do(
+    state_directory: Path, last: EventModel, next_action: str
+) -> None:
+    store = RunStore(state_directory)
+    events = (started("lists"), done("lists"), started("guest"), done("guest"), last)
+    run_id = add_run(state_directory, events)
+    with journal_path(store.directory(run_id)).open("ab") as journal:
+        journal.write(b"torn")
+    words = str(standing(RunWatch(store, run_id).look()))
+    assert next_action in words
+    assert "4 bytes that are no event are left out" in words
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        started("guest"),
+        RunStopped(time=9.0),
+        RootNeeded(time=9.0),
+        RestartNeeded(time=9.0, boot_id=boot_id()),
+        RestartNeeded(time=9.0, boot_id="6c1d8f1e-41cd-4a51-9c9d-2c5a8f6f0a11"),
+        RunEnded(time=9.0, good=False),
+        END,
+    ],
+)
+def test_who_only_looks_on_is_told_of_no_key_but_the_one_for_taking_part(
+    state_directory: Path, last: EventModel
+) -> None:
+    run_id = add_run(state_directory, (started("lists"), done("lists"), last))
+    words = str(standing(RunWatch(RunStore(state_directory), run_id).look(), onlooker=True))
+    assert "Enter" not in words
+    assert words.count("press") == 1
+    assert "You only look on" in words
+    assert "press Esc to take part here." in words
+
+
 async def test_undo_takes_back_the_run_that_changed_something(state_directory: Path) -> None:
     add_run(state_directory, (*LISTS_FAILED, started("guest"), done("guest", CHANGE), END))
     add_run(state_directory, (started("guest"), done("guest"), END))
@@ -138,6 +196,107 @@ async def test_after_an_undo_the_run_before_can_be_taken_back_too(state_director
         await walk.pilot.pause(0.6)
         assert "one before it still stands" in walk.text.replace("\n", " ")
         assert "u Undo" in walk.text
+
+
+async def test_an_undo_is_done_though_an_earlier_run_cannot_be_read(state_directory: Path) -> None:
+    changing = (started("guest"), done("guest", CHANGE), END)
+    earlier = add_run(state_directory, changing)
+    undone = add_run(state_directory, changing)
+    events = (started("lists"), done("lists"), started("guest"), done("guest"), END)
+    add_run(state_directory, events, PLAN.model_copy(update={"undoes": undone}))
+    journal_path(RunStore(state_directory).directory(earlier)).chmod(0o620)
+    async with walking(state_directory) as walk:
+        await walk.pilot.pause(0.6)
+        assert "Everything that could be taken back is taken back." in " ".join(walk.text.split())
+        assert "u Undo" not in walk.text
+
+
+async def test_that_there_is_nothing_to_take_back_is_said_beside_how_the_run_stands(
+    state_directory: Path,
+) -> None:
+    add_run(state_directory, (started("guest"), done("guest"), END))
+    async with walking(state_directory) as walk:
+        await walk.pilot.pause(0.6)
+        await walk.pilot.press("u")
+        await walk.pilot.pause(0.6)
+        assert walk.notice.startswith("There is nothing to take back")
+        assert "Every step is done." in walk.text
+
+
+async def test_why_an_undo_did_not_begin_stays_until_something_else_is_done(
+    state_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(*_: object, **__: object) -> Words:
+        return say("Nothing was done as root.")
+
+    async def not_at_all(*_: object) -> bool:
+        return False
+
+    monkeypatch.setattr("screens.undoing.begin", refused)
+    monkeypatch.setattr("screens.run.begin", refused)
+    monkeypatch.setattr("screens.run.go_on_quietly", not_at_all)
+    change = FileWritten(path=str(tmp_path / "made"), previous_text=None, previous_mode=None)
+    add_run(state_directory, (started("guest"), done("guest", change.model_dump_json()), END))
+    async with walking(state_directory) as walk:
+        await walk.pilot.pause(0.6)
+        await walk.pilot.press("u")
+        await walk.pilot.pause(0.6)
+        await walk.pilot.press("down", "enter")
+        await walk.pilot.pause(3 * LOOK_SECONDS)
+        assert walk.notice == "Nothing was done as root."
+        assert "has not begun. Press Enter to begin." in walk.text
+        await walk.pilot.press("enter")
+        await walk.pilot.pause(0.2)
+        assert not walk.notice
+
+
+async def test_a_run_under_way_that_is_gone_is_neither_stopped_nor_left_running(
+    state_directory: Path,
+) -> None:
+    directory = RunStore(state_directory).directory(add_run(state_directory, (started("guest"),)))
+    lock = RunLock(directory)
+    assert lock.take()
+    async with walking(state_directory) as walk:
+        await walk.pilot.pause(0.6)
+        assert "x Stop" in walk.text
+        assert "d Leave it running" in walk.text
+        directory.rename(directory.with_name("away"))
+        await walk.pilot.pause(0.6)
+        assert "There is no run" in walk.text
+        assert "x Stop" not in walk.text
+        assert "d Leave" not in walk.text
+        assert "← Back" in walk.text
+        assert walk.state.parting is None
+        await walk.pilot.press("x")
+        assert walk.app.screen is walk.page
+
+
+async def test_why_a_run_cannot_be_read_is_read_in_full_on_a_small_terminal(state_directory: Path) -> None:
+    run_id = add_run(state_directory, ())
+    plan_file = RunStore(state_directory).directory(run_id) / "plan.json"
+    plan_file.write_text("{}")
+    async with walking(state_directory, size=(40, 12)) as walk:
+        await walk.pilot.pause(0.6)
+        assert "The run cannot be read; its line says" in walk.text
+        assert "Look" not in walk.text
+        await walk.pilot.press("space")
+        await walk.pilot.pause()
+        await walk.pilot.press("end")
+        await walk.pilot.pause()
+        assert "what earlier steps did stays." in " ".join(walk.text.split())
+
+
+async def test_a_run_is_shown_once_it_can_be_read(state_directory: Path) -> None:
+    run_id = add_run(state_directory, (started("guest"), done("guest"), END))
+    journal = journal_path(RunStore(state_directory).directory(run_id))
+    journal.chmod(0o620)
+    async with walking(state_directory) as walk:
+        await walk.pilot.pause(0.6)
+        assert "may write to" in walk.text
+        journal.chmod(0o600)
+        await walk.pilot.pause(0.6)
+        assert "may write to" not in walk.text
+        assert "Every step is done" in walk.text
 
 
 async def test_from_a_run_that_cannot_be_read_the_way_back_is_shown(state_directory: Path) -> None:
