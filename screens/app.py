@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.geometry import Offset, Region, Size, Spacing
@@ -92,6 +92,7 @@ class WizardApp(App[int]):
         """A mistake of ours that ended the wizard: where its details are."""
         self.refusal: Words | None = None
         """Why the session cannot be used, told once the screens are closed."""
+        self._laid_out_for: Size | None = None
         self._session_is_ready = asyncio.Event()
         """Loaded, or refused."""
         if over_ssh(os.environ):
@@ -113,8 +114,11 @@ class WizardApp(App[int]):
             opening = partial(self._open_session, loop)
             self.call_after_refresh(self.run_worker, opening, thread=True, group="session")
 
-    def on_resize(self) -> None:
+    def on_resize(self, event: events.Resize) -> None:
         """Let go of what was laid out for the size before: it holds itself, and would pile up for long."""
+        before, self._laid_out_for = self._laid_out_for, event.size
+        if before in (None, event.size):
+            return
         for geometry in (Offset, Region, Size, Spacing):
             for remembered in vars(geometry).values():
                 if hasattr(remembered, "cache_clear"):

@@ -1,7 +1,6 @@
 """What status, log, apply and undo make of runs, as a runner leaves them in a state directory."""
 
 import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -223,7 +222,6 @@ def test_undo_goes_back_run_by_run(tmp_path: Path) -> None:
     changed = (*BEGUN, done("second", CHANGE), RunEnded(time=5.0, good=True))
     store, first = add_run(tmp_path, changed)
     assert last_changing_run(store) == first
-    next_second()
     _, second = add_run(tmp_path, changed)
     assert last_changing_run(store) == second
     add_undo(tmp_path, second, WHOLE)
@@ -237,7 +235,6 @@ def test_undo_goes_back_run_by_run(tmp_path: Path) -> None:
 def test_the_undo_of_an_earlier_run_leaves_the_last_to_be_taken_back(tmp_path: Path) -> None:
     changed = (*BEGUN, done("second", CHANGE), RunEnded(time=5.0, good=True))
     store, first = add_run(tmp_path, changed)
-    next_second()
     _, second = add_run(tmp_path, changed)
     add_undo(tmp_path, first, WHOLE)
     assert last_changing_run(store) == second
@@ -246,7 +243,6 @@ def test_the_undo_of_an_earlier_run_leaves_the_last_to_be_taken_back(tmp_path: P
 def test_what_had_to_stay_is_tried_again_once_every_run_was_taken_back(tmp_path: Path) -> None:
     changed = (*BEGUN, done("second", CHANGE), RunEnded(time=5.0, good=True))
     store, first = add_run(tmp_path, changed)
-    next_second()
     _, second = add_run(tmp_path, changed)
     add_undo(tmp_path, second, (*BEGUN, FAILED, RunEnded(time=5.0, good=True)))
     assert last_changing_run(store) == first
@@ -261,14 +257,8 @@ WHOLE = (*BEGUN, done("second"), RunEnded(time=5.0, good=True))
 
 def add_undo(home: Path, run_id: str, events: Sequence[EventModel] = ()) -> None:
     """A later run that takes that one back, what must stay, too; as far as these events say."""
-    next_second()
     optional = PLAN.steps[1].model_copy(update={"required": False})
     add_run(home, events, Plan(undoes=run_id, user="root", qemu=None, steps=(PLAN.steps[0], optional)))
-
-
-def next_second() -> None:
-    """Runs are in the order of the seconds they were made in."""
-    time.sleep(1.01 - time.time() % 1)
 
 
 def test_a_changed_plan_is_not_gone_on_with(tmp_path: Path) -> None:
