@@ -120,8 +120,10 @@ def test_who_got_the_number_of_a_leftover_is_left_alone(tmp_path: Path, change: 
 def test_a_lock_names_nobody_from_before_its_command(tmp_path: Path) -> None:
     """Should the runner be killed before it names the command's process."""
     files = CommandFiles(log=tmp_path / "log", lock=tmp_path / "lock")
-    Command(("/bin/true",), {}, files).wait()
+    command = Command(("/bin/sleep", "60"), {}, files)
     assert files.lock.read_bytes() != b""
+    command.stop()
+    command.wait()
     with pytest.raises(FileNotFoundError):
         Command(("/no/such/program",), {}, files)
     assert files.lock.read_bytes() == b""
