@@ -213,8 +213,8 @@ def without_qemu(level: ProofLevel) -> ProofLevel:
     if level.id not in QEMU_LEVELS:
         return level
     remedy = say(
-        "Press Esc to go back to the Review page, and Enter there to install QEMU. The QEMU page before it "
-        "has others to choose."
+        "Press Esc until you are at the Review page, and Enter there to install QEMU. The QEMU page before "
+        "it has others to choose."
     )
     return level.model_copy(update={"remedy": remedy})
 

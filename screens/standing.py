@@ -136,7 +136,7 @@ def parting(state: RunState) -> Words:
             "The run goes on by itself. To watch it: kvmwizard. To see how it stands: kvmwizard status"
         )
     if state.status is RunStatus.DONE and state.plan.undoes is not None:
-        return say("Everything that could be taken back is taken back.")
+        return say("What could be taken back of run {run} is taken back.", run=state.plan.undoes)
     if state.status is RunStatus.DONE:
         return say("The run is done. To prove that guests run: kvmwizard verify")
     if state.status is RunStatus.NEEDS_RESTART:

@@ -87,7 +87,12 @@ class State:
         if run_id is None or (run_id != session.run_id and session.answers != Answers()):
             return None
         with refusing_runs():
-            state = self.runs.read(run_id)
+            try:
+                state = self.runs.read(run_id)
+            except RunRefused:
+                if run_id == session.run_id:
+                    raise
+                return None
         return None if state.status is RunStatus.DONE else state
 
     def take(self) -> None:

@@ -16,8 +16,8 @@ def run(options: Options) -> ExitCode:
     saved = State.of(options)
     saved.take()
     session = saved.session()
-    unfinished = saved.unfinished_run(session)
-    if options.run is None and unfinished is not None and unfinished.plan.undoes is not None:
+    unfinished = saved.unfinished_run(session) if options.run is None else None
+    if unfinished is not None and unfinished.plan.undoes is not None:
         return carry_out(saved, unfinished.run_id, options)
     with refusing_runs():
         undone = last_changing_run(saved.runs) if options.run is None else options.run

@@ -102,30 +102,35 @@ def parse_change(text: str) -> Change:
     return _CHANGE.validate_json(text)
 
 
-def subject(change: Change) -> tuple[str, ...]:
-    """What was changed: two changes of the same subject undo to what the earlier one found."""
+def subjects(change: Change) -> frozenset[tuple[str, ...]]:
+    """What was changed: of two changes of the same, the later one stands on the earlier one."""
     match change:
         case PackagesAdded():
-            return (change.kind, change.manager, *change.names)
+            return frozenset((change.kind, change.manager, name) for name in change.names)
         case FileWritten() | DeviceGiven():
-            return (change.kind, change.path)
+            return frozenset({(change.kind, change.path)})
         case GroupCreated():
-            return (change.kind, change.group)
+            return frozenset({(change.kind, change.group)})
         case MemberAdded():
-            return (change.kind, change.user, change.group)
+            return frozenset({(change.kind, change.user, change.group)})
         case ModuleInserted() | TreeAdded():
-            return (change.kind, change.name)
+            return frozenset({(change.kind, change.name)})
         case AclGranted():
-            return (change.kind, change.path, change.user)
+            return frozenset({(change.kind, change.path, change.user)})
         case BootChosen():
-            return (change.kind,)
+            return frozenset({(change.kind,)})
         case _:
             assert_never(change)
 
 
 def merged_changes(earlier: Iterable[str], later: Iterable[str]) -> tuple[str, ...]:
-    """Both, as JSON texts; of what was changed twice, the entry that knows how it was at first."""
-    kept = dict[tuple[str, ...], str]()
+    """Both, as JSON texts: packages together, and of what was changed twice how it was at first."""
+    kept, packages = dict[frozenset[tuple[str, ...]], str](), dict[str, set[str]]()
     for text in (*earlier, *later):
-        kept.setdefault(subject(parse_change(text)), text)
-    return tuple(kept.values())
+        change = parse_change(text)
+        if isinstance(change, PackagesAdded):
+            packages.setdefault(change.manager, set()).update(change.names)
+        else:
+            kept.setdefault(subjects(change), text)
+    added = (PackagesAdded(manager=each, names=tuple(sorted(names))) for each, names in packages.items())
+    return (*(each.model_dump_json() for each in added), *kept.values())

@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from kvmwizard.plan.model import Plan
 from kvmwizard.words import Words
 
-JOURNAL_VERSION = 3
+JOURNAL_VERSION = 4
 """Raised with every kind of event and every field that an earlier reader would take for garbage.
 
-Since 2 steps are left out and restarts waited for; since 3 a failure has a code, and may leave a step
-whose changes are not known.
+Since 2 steps are left out and restarts waited for; since 3 a failure has a code; since 4 it may
+leave a step whose changes are not known, and a step that is stopped says what it has changed.
 """
 
 
@@ -121,6 +121,15 @@ class RestartNeeded(EventModel):
     """Of the boot that is to end: under another one, the restart has been."""
 
 
+class StepStopped(EventModel):
+    """A step was ended because somebody asked the run to stop; it waits to be begun again."""
+
+    event: Literal["step-stopped"] = "step-stopped"
+    step: str
+    changes: tuple[str, ...]
+    """As of `StepDone`: what comes later is not the step's."""
+
+
 class RunStopped(EventModel):
     """Somebody asked the run to stop."""
 
@@ -144,6 +153,7 @@ Event = Annotated[
     | StepLeftOut
     | RootNeeded
     | RestartNeeded
+    | StepStopped
     | RunStopped
     | RunEnded,
     Field(discriminator="event"),

@@ -21,6 +21,7 @@ from kvmwizard.run.model import (
     StepStarted,
     StepState,
     StepStatus,
+    StepStopped,
 )
 from kvmwizard.run.scheduler import steps_behind
 from kvmwizard.words import say
@@ -62,7 +63,9 @@ def step_states(plan: Plan, events: Iterable[Event]) -> dict[str, StepState]:
     """Every step of the plan by its id, in the plan's order."""
     states = {step.id: StepState() for step in plan.steps}
     for event in events:
-        _apply(plan, states, event)
+        # Only a journal that was written to by hand names a step that the plan does not have.
+        if getattr(event, "step", None) in {None, *states}:
+            _apply(plan, states, event)
         if isinstance(event, RestartNeeded):
             _set_back_restarts(plan, states)
     return states
@@ -84,7 +87,7 @@ def interruptions(events: Sequence[Event], step_id: str) -> int:
             count, started = 0, False
         elif isinstance(event, StepStarted) and event.step == step_id:
             started = True
-        elif isinstance(event, StepDone | StepFailed | StepSkipped) and event.step == step_id:
+        elif isinstance(event, StepDone | StepFailed | StepSkipped | StepStopped) and event.step == step_id:
             count, started = 0, False
     return count
 
@@ -101,9 +104,6 @@ def restart_asked_in(events: Iterable[Event]) -> str | None:
 
 
 def _apply(plan: Plan, states: dict[str, StepState], event: Event) -> None:
-    if getattr(event, "step", None) not in {None, *states}:
-        # Only a journal that was written to by hand names a step that the plan does not have.
-        return
     match event:
         case StepStarted():
             states[event.step] = _started(states[event.step], event)
@@ -134,6 +134,10 @@ def _apply(plan: Plan, states: dict[str, StepState], event: Event) -> None:
             )
         case StepLeftOut():
             _leave_out(plan, states, event)
+        case StepStopped():
+            states[event.step] = states[event.step].model_copy(
+                update={"status": StepStatus.WAITING, "changes": event.changes}
+            )
         case RunStopped() | RootNeeded() | RestartNeeded():
             _set_back(states, StepStatus.RUNNING)
         case RunnerStarted(retry=True):

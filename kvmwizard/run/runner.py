@@ -47,6 +47,7 @@ from kvmwizard.run.model import (
     StepStarted,
     StepState,
     StepStatus,
+    StepStopped,
 )
 from kvmwizard.run.observe import all_hold, observe, step_evidence
 from kvmwizard.run.payloads import journaled_digest, payload_of, staged_digest
@@ -331,7 +332,10 @@ class Runner:
         """Look at what came of an attempt. Without an outcome, the conditions alone can tell."""
         if outcome is None and step.root:
             self._connect_to_helper()
-        if self._problem is not None or (outcome is not None and outcome.code == "stopped"):
+        if self._problem is not None:
+            return
+        if outcome is not None and outcome.code == "stopped":
+            self._set_down(step)
             return
         try:
             after = tuple(observe_after(condition, outcome) for condition in step.conditions)
@@ -346,6 +350,14 @@ class Runner:
             self._begin_anew(step, changes)
         else:
             self._end_badly(step, outcome, after, changes)
+
+    def _set_down(self, step: Step) -> None:
+        """Journal what a step has changed that was stopped, for what others change from now on is theirs."""
+        # What cannot be looked at now is looked at by an undo.
+        with contextlib.suppress(RunRefused):
+            after = tuple(observe(condition) for condition in step.conditions)
+            changes = ledger(step, self._states[step.id], after)
+            self._record(StepStopped(time=time.time(), step=step.id, changes=changes))
 
     def _done(self, step: Step, words: Words, changes: tuple[str, ...]) -> None:
         now, digest = time.time(), staged_digest(step)

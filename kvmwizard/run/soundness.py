@@ -7,7 +7,7 @@ from kvmwizard.packages.managers import MANAGERS
 from kvmwizard.plan.changes import PackagesAdded, parse_change
 from kvmwizard.plan.conditions import changes_between
 from kvmwizard.plan.model import Plan, Step
-from kvmwizard.run.model import Event, StepDone, StepFailed, StepStarted
+from kvmwizard.run.model import Event, StepDone, StepFailed, StepStarted, StepStopped
 
 STEP_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 """What steps may be called: their logs are called so as well."""
@@ -28,7 +28,10 @@ def garbled_step(plan: Plan, events: Iterable[Event]) -> str | None:
     """
     steps = {step.id: step for step in plan.steps}
     for event in events:
-        if not isinstance(event, StepStarted | StepDone | StepFailed) or event.step not in steps:
+        if (
+            not isinstance(event, StepStarted | StepDone | StepFailed | StepStopped)
+            or event.step not in steps
+        ):
             continue
         try:
             if isinstance(event, StepStarted):

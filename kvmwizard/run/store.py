@@ -203,10 +203,8 @@ class RunStore:
                 raise RunRefused(
                     say(
                         "A command of the run {run}, of its step {step}, is still at work, though its runner "
-                        "is gone; a new run would work beside it. Wait until it has ended. Or go on with "
-                        "that run (kvmwizard apply; for one that takes another back, kvmwizard undo), which "
-                        "waits for the command: only then does kvmwizard apply --stop end it. Then begin a "
-                        "new one.",
+                        "is gone; a new run would work beside it. Wait until it has ended, or go on with "
+                        "that run, which waits for it. Then begin a new one.",
                         run=run_id,
                         step=step_id,
                     )

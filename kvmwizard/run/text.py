@@ -128,6 +128,6 @@ def _after_failure(state: RunState, option: str) -> Iterator[Words]:
         yield say("To try it again: {command}", command=go_on + option)
     if why_not_left_out(state.plan, state.steps, step) is None:
         yield say("To go on without it: {command}", command=f"{go_on} --skip {step}{option}")
-    if state.plan.undoes is None and any(each.changes for each in state.steps.values()):
+    if state.plan.undoes is None and any(each.changes != () for each in state.steps.values()):
         undo = f"kvmwizard undo {state.run_id}{option}"
         yield say("To take back what the run has changed: {command}", command=undo)

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from itertools import takewhile
 
-from kvmwizard.plan.changes import parse_change, subject
+from kvmwizard.plan.changes import parse_change, subjects
 from kvmwizard.plan.model import Plan
 from kvmwizard.plan.undo import make_undo_plan
 from kvmwizard.run.ledger import run_ledger
@@ -60,8 +60,8 @@ def undo_plan(store: RunStore, run_id: str) -> Plan:
     changed = _ledger_to_go_by(store, state)
     if not changed:
         raise RunRefused(say("The run changed nothing on this machine, so there is nothing to undo."))
-    _refuse_below_later_changes(store, run_id, changed)
     restored, lost = _restorable(changed)
+    _refuse_below_later_changes(store, run_id, restored)
     plan = make_undo_plan(state.plan, restored, os.uname().release, run_id=run_id)
     plan = plan.model_copy(update={"notes": (*lost, *plan.notes)})
     if not plan.steps:
@@ -83,14 +83,14 @@ def _restorable(
 
 def _refuse_below_later_changes(store: RunStore, run_id: str, changed: Mapping[str, tuple[str, ...]]) -> None:
     """Raises RunRefused where a later run that still stands changed the same: its own is on top."""
-    subjects, undone = _subjects(changed), set[str]()
+    ours, undone = _subjects(changed), set[str]()
     for later in takewhile(lambda each: each != run_id, reversed(store.runs())):
         # To ask for a run by name is the way past another one that cannot be read.
         with contextlib.suppress(RunRefused):
             state = store.read(later)
             if state.plan.undoes is not None:
                 undone |= {state.plan.undoes} if state.status is RunStatus.DONE else set()
-            elif later not in undone and subjects & _subjects(_ledger_to_go_by(store, state)):
+            elif later not in undone and ours & _subjects(_restorable(_ledger_to_go_by(store, state))[0]):
                 break
     else:
         return
@@ -104,7 +104,7 @@ def _refuse_below_later_changes(store: RunStore, run_id: str, changed: Mapping[s
 
 
 def _subjects(changed: Mapping[str, tuple[str, ...]]) -> set[tuple[str, ...]]:
-    return {subject(parse_change(text)) for texts in changed.values() for text in texts}
+    return {each for texts in changed.values() for text in texts for each in subjects(parse_change(text))}
 
 
 def _has_changed_something(store: RunStore, state: RunState) -> bool:

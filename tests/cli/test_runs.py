@@ -147,6 +147,14 @@ def test_a_plan_that_is_gone_is_told_as_one_that_cannot_be_read(tmp_path: Path) 
     assert "Begin a new run from Review" in result.stderr
 
 
+def test_an_earlier_run_is_taken_back_past_one_that_cannot_be_read(tmp_path: Path) -> None:
+    _, first = add_run(tmp_path, (*BEGUN, done("second", CHANGE), RunEnded(time=5.0, good=True)))
+    store, second = add_run(tmp_path)
+    (store.directory(second) / "plan.json").unlink()
+    assert kvmwizard(tmp_path, "undo").returncode == 2
+    assert f"What will be taken back of run {first}" in kvmwizard(tmp_path, "undo", first).stdout
+
+
 def test_who_names_a_run_that_is_not_there_learns_which_are(tmp_path: Path) -> None:
     _, run_id = add_run(tmp_path)
     result = kvmwizard(tmp_path, "undo", "20200101-000000-00000000")

@@ -1,14 +1,17 @@
 """Which run undo takes back, and what of it: what the run changed, and nothing of anybody else's."""
 
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from kvmwizard.plan.changes import PackagesAdded, merged_changes, parse_change, subjects
 from kvmwizard.plan.model import Action, Condition, FileHolds, GroupExists, Plan, RunCommand, Step, WriteFile
 from kvmwizard.plan.observed import ObservedFile, ObservedGroup
 from kvmwizard.run.journal import Journal
+from kvmwizard.run.launch import start_runner, stop_run
 from kvmwizard.run.ledger import run_ledger
 from kvmwizard.run.model import (
     EventModel,
@@ -18,11 +21,13 @@ from kvmwizard.run.model import (
     StepDone,
     StepFailed,
     StepStarted,
+    StepStopped,
 )
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.store import RunStore, journal_path
 from kvmwizard.run.undo import last_changing_run, undo_plan
 from kvmwizard.words import say
+from tests.run.test_runner import wait_for_end
 
 GROUP = json.dumps({"kind": "group-created", "group": "kvm"})
 NO_GROUP = ObservedGroup(exists=False).model_dump_json()
@@ -101,6 +106,16 @@ def test_of_two_attempts_that_changed_the_same_undo_goes_back_to_before_the_firs
     assert ledger == {"step": (first, GROUP)}, second
 
 
+def test_packages_of_all_attempts_are_taken_back_together() -> None:
+    texts = [
+        PackagesAdded(manager="apt", names=names).model_dump_json() for names in (("b", "c"), ("a", "b"))
+    ]
+    (merged,) = merged_changes(texts[:1], texts[1:])
+    assert json.loads(merged)["names"] == ["a", "b", "c"]
+    shared = [subjects(parse_change(text)) for text in texts]
+    assert shared[0] & shared[1] == {("packages-added", "apt", "b")}
+
+
 def test_a_step_that_was_cut_off_counts_where_it_has_changed_something(
     store: RunStore, tmp_path: Path
 ) -> None:
@@ -117,6 +132,38 @@ def test_what_nobody_could_look_at_is_looked_at_by_the_undo(store: RunStore, tmp
     run_id = add_run(store, file_plan(file), (started(NO_FILE), unknown, RunEnded(time=9, good=False)))
     file.write_text("left behind")
     assert last_changing_run(store) == run_id
+
+
+def test_what_came_after_a_step_was_stopped_is_not_taken_back(store: RunStore, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    stopped = StepStopped(time=4, step="step", changes=(GROUP,))
+    run_id = add_run(store, file_plan(file), (started(NO_FILE), stopped, RunStopped(time=5)))
+    file.write_text("of somebody else")
+    assert run_ledger(store.read(run_id)) == {"step": (GROUP,)}
+
+
+def test_a_runner_that_is_stopped_journals_what_its_step_has_changed(store: RunStore, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    step = Step(
+        id="step",
+        title=say("a step"),
+        root=False,
+        seconds=1,
+        conditions=(FileHolds(path=str(file), text="all of it", mode=0o644),),
+        actions=(RunCommand(argv=("/bin/sh", "-c", f"echo half > {file}; sleep 60")),),
+    )
+    run_id = store.create(Plan(user="root", qemu=None, steps=(step,)))
+    start_runner(store, run_id)
+    deadline = time.monotonic() + 20
+    while not file.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    stop_run(store, run_id)
+    wait_for_end(store, run_id)
+    file.write_text("of somebody else")
+    (change,) = run_ledger(store.read(run_id))["step"]
+    assert json.loads(change)["previous_text"] is None
+    assert store.read(run_id).steps["step"].changes == (change,)
 
 
 def test_an_undo_is_not_undone(store: RunStore) -> None:

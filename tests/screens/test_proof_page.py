@@ -31,7 +31,7 @@ async def test_without_a_qemu_it_leads_back_to_the_pages_that_bring_one(
     async with walking(state_directory, size=size) as walk:
         await shows(walk, "Prove it")
         await walk.pilot.press("enter")
-        shown = await shows(walk, "Finish", "Press Esc to go back to the Review page")
+        shown = await shows(walk, "Finish", "Press Esc until you are at the Review page")
         assert "← Back" in shown
         page = walk.page
         assert isinstance(page, ProofPage)

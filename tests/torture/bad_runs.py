@@ -29,6 +29,7 @@ from kvmwizard.run.model import (
     StepFailed,
     StepSkipped,
     StepStarted,
+    StepStopped,
 )
 from kvmwizard.run.store import RunStore, journal_path
 from kvmwizard.session import Session, SessionStore
@@ -111,6 +112,7 @@ def make_run(state: Path) -> tuple[RunStore, str]:
             RunnerStarted(time=9, pid=2, process_start=8, boot_id=boot_id(), retry=True, cut_bytes=3),
             RootNeeded(time=10),
             StepStarted(time=11, step="file.kept", attempt=2, before=(absent.model_dump_json(),)),
+            StepStopped(time=11, step="file.kept", changes=(written.model_dump_json(),)),
             RunEnded(time=12, good=False),
         ):
             journal.append(event)
