@@ -1,6 +1,7 @@
 """Whole runs with real root, apt and sudo, in throwaway machines."""
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -66,6 +67,13 @@ class Runs:
         path = self.machine.path("/opt/plan.json")
         path.write_bytes(canonical_json(plan))
         return self.ask("take", "/opt/plan.json")
+
+    def forget_later_than(self, run_id: str) -> None:
+        """As if what later runs have mended had been mended by hand: they would be taken back before it."""
+        folder = self.directory(run_id).parent
+        for name in sorted(each.name for each in folder.iterdir()):
+            if name > run_id:
+                shutil.rmtree(folder / name)
 
     def state(self, run_id: str) -> State:
         found: State = json.loads(self.ask("state", run_id))

@@ -293,6 +293,7 @@ def test_steps_of_root_change_nothing_twice_and_mend_what_was_broken(
         assert differences(after, world_of(machine)) == set(), number
     skipped += assert_nothing_is_done_twice(machine, runs, steps)
 
+    runs.forget_later_than(first)
     undo = runs.ask("undo", first)
     back = Plan.model_validate_json((runs.directory(undo) / "plan.json").read_bytes()).steps
     assert kinds_of(*back) - kinds_of(*steps) == KINDS_OF_UNDOING[name]
@@ -546,6 +547,7 @@ def test_the_boot_loader_s_choice_is_made_once_and_mended(
         machine.do(["/usr/bin/grub-editenv", "/boot/grub/grubenv", *way.split()])
         assert apply(runs, (made,)) == done, way
         assert machine.do(remembers) == chosen, way
+    runs.forget_later_than(first)
     undo = runs.ask("undo", first)
     for _ in range(2):
         assert set(statuses(runs.carry_out(undo)).values()) == {"done"}
