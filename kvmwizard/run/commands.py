@@ -1,6 +1,6 @@
 """Commands that the runner carries out as the invoking user.
 
-Each is an argv without a shell, in a process group of its own, with a fixed
+Each is an argv without a shell, in a session of its own, with a fixed
 environment, no standard input, and its output straight in the log. A lock that
 every process of the command inherits tells a later runner that the command
 still goes on, even after this runner was killed: nothing runs twice.
@@ -18,7 +18,14 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from kvmwizard.host.host import command_environment
-from kvmwizard.run.liveness import ProcessIdentity, boot_id, lock_is_held, process_start, take_lock
+from kvmwizard.run.liveness import (
+    ProcessIdentity,
+    boot_id,
+    lock_is_held,
+    process_groups,
+    process_start,
+    take_lock,
+)
 
 STOP_SECONDS = 10.0
 """How long a command may take to end on SIGTERM before SIGKILL."""
@@ -96,16 +103,18 @@ class Command:
         returncode = self._process.wait()
         os.close(self._lock)
         if lock_is_held(self._files.lock):
-            _stop_group(self._process.pid, lambda: lock_is_held(self._files.lock))
+            _stop_session(self._process.pid, lambda: lock_is_held(self._files.lock))
         return returncode
 
     def stop(self) -> None:
-        """End the whole group, gently first; `wait` then returns.
+        """End the whole session, gently first; `wait` then returns.
 
         Its first process may be gone long before the rest: make removes what is half made only
         if it is given the time.
         """
-        _stop_group(self._process.pid, lambda: self._process.poll() is None or lock_is_held(self._files.lock))
+        _stop_session(
+            self._process.pid, lambda: self._process.poll() is None or lock_is_held(self._files.lock)
+        )
 
     def _write_identity(self) -> None:
         started = process_start(self._process.pid)
@@ -132,19 +141,23 @@ def _stop_leftover(lock: Path) -> None:
     except ValidationError:
         # The runner was killed before it could write who it had started.
         return
-    # No process gets the number of one that is gone while any of that one's group is left.
+    # No process gets the number of one that is gone while any of that one's session is left.
     gone = first.boot_id == boot_id() and process_start(first.pid) is None
     if first.alive or gone:
-        _stop_group(first.pid, lambda: lock_is_held(lock))
+        _stop_session(first.pid, lambda: lock_is_held(lock))
 
 
-def _stop_group(group: int, alive: Callable[[], bool]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(group, signal.SIGTERM)
-        _wait_while(alive, STOP_SECONDS)
-        os.killpg(group, signal.SIGKILL)
-        # On a busy machine even that takes its time, and what is begun next must find nobody at work.
-        _wait_while(alive, KILL_SECONDS)
+def _stop_session(session: int, alive: Callable[[], bool]) -> None:
+    """End every process group of a session: ninja gives each of its commands one of its own."""
+    for number, seconds in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, KILL_SECONDS)):
+        groups = process_groups(session)
+        if not groups:
+            return
+        for group in groups:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, number)
+        # On a busy machine even SIGKILL takes its time, and what is begun next must find nobody at work.
+        _wait_while(alive, seconds)
 
 
 def _wait_while(alive: Callable[[], bool], seconds: float) -> None:

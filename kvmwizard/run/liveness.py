@@ -12,6 +12,7 @@ import os
 import signal
 import struct
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -56,15 +57,38 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
 
 
-def process_start(pid: int) -> int | None:
-    """When the process started, in clock ticks since boot; None where there is none, or it is a zombie."""
+class _Fields(NamedTuple):
+    """What is asked of /proc/PID/stat (proc_pid_stat(5))."""
+
+    group: int
+    session: int
+    start: int
+
+
+def _fields(pid: int) -> _Fields | None:
     try:
         status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
     # The second field is the program's name in brackets, and may hold brackets and spaces itself.
     fields = status.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else int(fields[19])
+    return None if fields[0] in "ZX" else _Fields(int(fields[2]), int(fields[3]), int(fields[19]))
+
+
+def process_start(pid: int) -> int | None:
+    """When the process started, in clock ticks since boot; None where there is none, or it is a zombie."""
+    fields = _fields(pid)
+    return None if fields is None else fields.start
+
+
+def process_groups(session: int) -> frozenset[int]:
+    """The process groups of a session in which a process is at work (proc_pid_stat(5))."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        fields = _fields(int(process.name))
+        if fields is not None and fields.session == session:
+            found.add(fields.group)
+    return frozenset(found)
 
 
 def this_process() -> ProcessIdentity:

@@ -1,5 +1,6 @@
 """Runs a worker process as the runner does: its output goes to the step's log, its progress to a file."""
 
+import contextlib
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from pydantic import TypeAdapter
 from kvmwizard.host.host import command_environment
 from kvmwizard.plan.build_model import BuildAction
 from kvmwizard.product import Stamp, read_stamp
+from kvmwizard.run.liveness import process_groups
 from kvmwizard.run.workers import MODULES, worker_environment
 from kvmwizard.words import Words
 
@@ -76,8 +78,15 @@ class Worker:
         return self._process.poll() is None
 
     def kill(self) -> None:
-        """Kill it and all that it started, at once."""
-        os.killpg(self._process.pid, signal.SIGKILL)
+        """Kill it and all that it started, at once.
+
+        That is its session: ninja puts each of its commands in a process group of its own.
+        """
+        while groups := process_groups(self._process.pid):
+            for group in groups:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(group, signal.SIGKILL)
+            self._process.poll()
         self._process.wait()
 
     def end(self, seconds: float = 600) -> Ended:

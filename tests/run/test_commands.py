@@ -1,6 +1,7 @@
 """Commands of steps: what they leave behind is ended, and a stop leaves make the time to clean up."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ print("started", child.pid, flush=True)
 child.wait()
 """
 """As a worker process: its children hold the step's lock, too (kvmwizard.job)."""
+OWN_GROUP = 'import os, time; os.setpgid(0, 0); print("own group", flush=True); time.sleep(300)'
 WAIT_SECONDS = 20.0
 
 
@@ -82,6 +84,18 @@ def test_children_that_do_not_listen_are_killed(tmp_path: Path) -> None:
     waiting.start()
     command.stop()
     waiting.join()
+    assert ends(child)
+    assert not lock_is_held(files.lock)
+
+
+def test_children_in_process_groups_of_their_own_are_ended_too(tmp_path: Path) -> None:
+    """As ninja's are, which ends them only if it is not killed itself."""
+    command, files, child = started(tmp_path, f"exec {shlex.quote(sys.executable)} -c '{OWN_GROUP}'")
+    while "own group" not in files.log.read_text(encoding="ascii"):
+        time.sleep(0.01)
+    os.killpg(command._process.pid, signal.SIGKILL)
+    assert runs(child)
+    assert command.wait() == -signal.SIGKILL
     assert ends(child)
     assert not lock_is_held(files.lock)
 
