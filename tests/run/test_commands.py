@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from kvmwizard.run import commands
 from kvmwizard.run.commands import Command, CommandFiles, wait_for_leftover
 from kvmwizard.run.liveness import ProcessIdentity, boot_id, lock_is_held, process_start, take_lock
 
@@ -78,7 +79,8 @@ def test_a_stop_lets_the_children_clean_up_first(tmp_path: Path) -> None:
     assert not lock_is_held(files.lock)
 
 
-def test_children_that_do_not_listen_are_killed(tmp_path: Path) -> None:
+def test_children_that_do_not_listen_are_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "STOP_SECONDS", 1.0)
     command, files, child = started(tmp_path, "trap '' TERM; while :; do sleep 0.1; done")
     waiting = threading.Thread(target=command.wait)
     waiting.start()
@@ -136,8 +138,10 @@ def test_a_lock_names_nobody_from_before_its_command(tmp_path: Path) -> None:
     files = CommandFiles(log=tmp_path / "log", lock=tmp_path / "lock")
     command = Command(("/bin/sleep", "60"), {}, files)
     assert files.lock.read_bytes() != b""
+    waiting = threading.Thread(target=command.wait)
+    waiting.start()
     command.stop()
-    command.wait()
+    waiting.join()
     with pytest.raises(FileNotFoundError):
         Command(("/no/such/program",), {}, files)
     assert files.lock.read_bytes() == b""
@@ -146,6 +150,7 @@ def test_a_lock_names_nobody_from_before_its_command(tmp_path: Path) -> None:
 FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
+from kvmwizard.run import commands
 from kvmwizard.run.commands import Command, CommandFiles
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))

@@ -380,6 +380,8 @@ def test_a_runner_leaves_its_terminal_and_lives_on_when_that_closes(store: RunSt
     process, terminal = os.forkpty()
     if process == 0:
         with contextlib.suppress(BaseException):
+            # Where the tests themselves were started with nohup(1).
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
             start_runner(store, run_id)
             time.sleep(60)
         os._exit(0)
