@@ -87,7 +87,10 @@ from kvmwizard.run.runner import main
 sys.argv[1:] = sys.argv[1:3]
 sys.exit(main())
 """
-"""A runner whose clock is set by a file, in the middle of whatever it does."""
+"""A runner whose clock is set by a file, in the middle of whatever it does.
+
+libfaketime 0.9.10 does not serve: with the monotonic clock left alone, sleeping fails with EINVAL there.
+"""
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> float:
