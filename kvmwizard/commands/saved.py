@@ -76,7 +76,9 @@ class State:
         """The session's run, else the last one; None where nothing was ever run. Raises CommandRefused."""
         with refusing_runs():
             runs = self.runs.runs()
-        return session.run_id if session.run_id in runs else (runs[-1] if runs else None)
+        if session.run_id is not None and self.runs.has_remains(session.run_id):
+            return session.run_id
+        return runs[-1] if runs else None
 
     def unfinished_run(self, session: Session) -> RunState | None:
         """The run that was agreed to, if something of it is left to do. Raises CommandRefused.

@@ -21,9 +21,11 @@ from kvmwizard.host.host import command_environment
 from kvmwizard.run.liveness import (
     ProcessIdentity,
     boot_id,
+    lock_holders_outside,
     lock_is_held,
     process_groups,
     process_start,
+    send_signal,
     take_lock,
 )
 
@@ -103,7 +105,7 @@ class Command:
         returncode = self._process.wait()
         os.close(self._lock)
         if lock_is_held(self._files.lock):
-            _stop_session(self._process.pid, lambda: lock_is_held(self._files.lock))
+            _stop_session(self._process.pid, self._files.lock, lambda: lock_is_held(self._files.lock))
         return returncode
 
     def stop(self) -> None:
@@ -112,9 +114,8 @@ class Command:
         Its first process may be gone long before the rest: make removes what is half made only
         if it is given the time.
         """
-        _stop_session(
-            self._process.pid, lambda: self._process.poll() is None or lock_is_held(self._files.lock)
-        )
+        lock = self._files.lock
+        _stop_session(self._process.pid, lock, lambda: self._process.poll() is None or lock_is_held(lock))
 
     def _write_identity(self) -> None:
         started = process_start(self._process.pid)
@@ -144,18 +145,24 @@ def _stop_leftover(lock: Path) -> None:
     # No process gets the number of one that is gone while any of that one's session is left.
     gone = first.boot_id == boot_id() and process_start(first.pid) is None
     if first.alive or gone:
-        _stop_session(first.pid, lambda: lock_is_held(lock))
+        _stop_session(first.pid, lock, lambda: lock_is_held(lock))
 
 
-def _stop_session(session: int, alive: Callable[[], bool]) -> None:
-    """End every process group of a session: ninja gives each of its commands one of its own."""
+def _stop_session(session: int, lock: Path, alive: Callable[[], bool]) -> None:
+    """End every process group of a session, and whoever left it with the session's lock.
+
+    ninja gives each of its commands a group of its own; a compiler's cache may start a server,
+    as sccache does, which makes itself a session.
+    """
     for number, seconds in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, KILL_SECONDS)):
-        groups = process_groups(session)
-        if not groups:
+        groups, outside = process_groups(session), lock_holders_outside(session, lock)
+        if not groups and not outside:
             return
         for group in groups:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(group, number)
+        for process in outside:
+            send_signal(process, number)
         # On a busy machine even SIGKILL takes its time, and what is begun next must find nobody at work.
         _wait_while(alive, seconds)
 

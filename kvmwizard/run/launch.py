@@ -22,8 +22,6 @@ from kvmwizard.run.scheduler import OVER, behind_restart, steps_behind
 from kvmwizard.run.store import RunStore
 from kvmwizard.words import Words, say
 
-__all__ = ["RootHelperRefused", "open_root_helper", "root_helper_needed", "start_runner", "stop_run"]
-
 START_SECONDS = 60.0
 
 
@@ -119,11 +117,11 @@ def open_root_helper(store: RunStore, run_id: str, ask: bool = True) -> RootHelp
 
 
 def stop_run(store: RunStore, run_id: str) -> None:
-    """Ask the run's runner to stop; `RunStore.read` says when it has. Where none is alive, nothing is done.
+    """Ask the run's runner to stop; `RunStore.read` says when it has.
 
-    Running steps are ended, except that a package manager that has begun to
-    install or remove is let finish: a package half unpacked is worse than a
-    minute's wait. Raises RunRefused.
+    Where none is alive, its root helper is asked, which may outlive it. Running steps are ended,
+    except that a package manager that has begun to install or remove is let finish: a package half
+    unpacked is worse than a minute's wait. Raises RunRefused.
     """
     runner = store.runner(run_id)
     if runner is None:

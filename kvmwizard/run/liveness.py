@@ -91,6 +91,34 @@ def process_groups(session: int) -> frozenset[int]:
     return frozenset(found)
 
 
+def lock_holders_outside(session: int, path: Path) -> tuple[ProcessIdentity, ...]:
+    """Which processes of other sessions hold the lock on the file, as far as this user may see.
+
+    The calling process is none of them. The source is proc_pid_fdinfo(5), with a kernel since 4.1.
+    """
+    wanted = path.stat()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        number = int(process.name)
+        fields = _fields(number)
+        if fields is None or fields.session == session or number == os.getpid():
+            continue
+        # Of other users, or gone by now.
+        with contextlib.suppress(OSError):
+            if _holds_lock(process, wanted):
+                found.append(ProcessIdentity(pid=number, process_start=fields.start, boot_id=boot_id()))
+    return tuple(found)
+
+
+def _holds_lock(process: Path, wanted: os.stat_result) -> bool:
+    """Who only looks at the lock has the file open, too."""
+    return any(
+        os.path.samestat(file.stat(), wanted)
+        and "OFDLCK" in (process / "fdinfo" / file.name).read_text(encoding="ascii")
+        for file in (process / "fd").iterdir()
+    )
+
+
 def this_process() -> ProcessIdentity:
     """The calling process."""
     pid = os.getpid()

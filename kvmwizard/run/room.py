@@ -7,15 +7,15 @@ from pathlib import Path
 
 from kvmwizard.build.payload import LARGEST_HEAD_BYTES
 from kvmwizard.plan.build_model import InstallTree
+from kvmwizard.run.root_helper import PACKAGES
 from kvmwizard.words import Words, say
 
 BOOT = Path("/boot")
-PACKAGES = Path("/var/lib/kvmwizard")
 COPIES_OF_A_PACKAGE = 2
 """The folder that it is made of, and the package itself, until it is installed."""
 SPARE_BYTES = 4 * 1024 * 1024
 """On every file system that something goes to: the boot menu, dpkg's database, the journal."""
-MEGABYTE = 1024 * 1024
+MEGABYTE = 1_000_000
 FULL_BYTES = 64 * 1024
 """Less is no room for what a program says, which may be written in pieces of that size."""
 
@@ -37,8 +37,8 @@ def why_no_room(action: InstallTree) -> Words | None:
         free = _free(place)
         if free < size:
             return say(
-                "{name} needs {needed} MB at {place}, and {free} MB are free there. Make room (kernels that "
-                "are not used any more: apt autoremove), then retry.",
+                "{name} needs {needed} MB at {place}, and {free} MB are free there. Make room (remove "
+                "kernels that you no longer start), then retry.",
                 name=action.name,
                 needed=-(-size // MEGABYTE),
                 place=str(place),
@@ -64,7 +64,7 @@ def _wanted(action: InstallTree) -> Iterator[tuple[Path, int]]:
         entries = json.loads(file.readline(LARGEST_HEAD_BYTES))
     total = sum(size for _, _, size, _ in entries)
     if action.as_package:
-        yield PACKAGES, COPIES_OF_A_PACKAGE * total
+        yield Path(PACKAGES), COPIES_OF_A_PACKAGE * total
     for name, _, size, _ in entries:
         path = Path("/", name)
         if not path.is_file() or path.stat().st_size != size:

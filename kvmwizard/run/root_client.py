@@ -43,12 +43,12 @@ class Outcome:
     returncode: int | None
     """Of the last command; minus the signal's number where one killed it."""
     code: str | None
-    """What went wrong beside commands, as in `root_helper`; None where nothing did."""
+    """What went wrong beside commands, in the helper's, the runner's or a worker's word; else None."""
     detail: str
     output: str | None
     """What our own guest printed, where the step ran it."""
     words: Words | None = None
-    """Why it could not be done, where the worker said so itself."""
+    """Why it could not be done, where the worker or the runner knows it."""
 
     @property
     def good(self) -> bool:

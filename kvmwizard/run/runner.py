@@ -2,8 +2,8 @@
 
 `python -m kvmwizard.run.runner STATE_DIRECTORY RUN_ID [--retry] [--leave-out=STEP]` leaves its
 terminal, takes the run's lock, says on standard output that it did or why not,
-and works until nothing is left to do, root is needed, or it is asked to stop
-(SIGTERM).
+and works until nothing is left to do, root or a restart is needed, the journal
+takes no more, or it is asked to stop (SIGTERM).
 """
 
 import contextlib

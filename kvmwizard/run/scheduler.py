@@ -17,7 +17,7 @@ def startable(plan: Plan, states: Mapping[str, StepState]) -> tuple[Step, ...]:
     """The waiting steps that may start together now, in the plan's order.
 
     A step's needs must all be over well enough, see `is_satisfied`. Root does one
-    thing at a time, and so does whoever holds the package manager's lock.
+    thing at a time, and so do who hold the package manager's lock, and who need much memory.
     """
     running = [step for step in plan.steps if states[step.id].status is StepStatus.RUNNING]
     chosen: list[Step] = []

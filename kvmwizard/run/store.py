@@ -5,7 +5,7 @@
                 lock             who runs it, see `liveness`
                 logs/STEP.log    what the step's commands printed
                 logs/STEP.lock   held by them, see `commands`
-                progress/STEP    what the package manager said of its progress
+                progress/STEP    what the package manager or the worker said of its progress
 
 Directories have mode 0700, files 0600.
 """
@@ -111,6 +111,13 @@ class RunStore:
         return directory
 
     def _no_run(self, run_id: str) -> Words:
+        if self.has_remains(run_id):
+            return say(
+                "{path} holds no journal, so what the run {run} did cannot be read. Put back what stood "
+                "there, or move it away and begin a new run.",
+                path=str(self._runs / run_id),
+                run=run_id,
+            )
         runs = self.runs()
         if not runs:
             return say("There is no run {run}, nor any other, in {path}.", run=run_id, path=str(self._runs))
@@ -124,15 +131,21 @@ class RunStore:
     def runs(self) -> tuple[str, ...]:
         """The ids of every run, oldest first. Raises RunRefused."""
         with _refusing(self._runs):
-            if not self._runs.is_dir():
+            try:
+                found = list(self._runs.iterdir())
+            except FileNotFoundError:
                 return ()
             return tuple(
                 sorted(
                     path.name
-                    for path in self._runs.iterdir()
+                    for path in found
                     if RUN_ID.fullmatch(path.name) and os.path.lexists(journal_path(path))
                 )
             )
+
+    def has_remains(self, run_id: str) -> bool:
+        """Whether anything stands where the run was kept, readable or not."""
+        return RUN_ID.fullmatch(run_id) is not None and os.path.lexists(self._runs / run_id)
 
     def plan(self, run_id: str) -> Plan:
         """The run's plan. Raises RunRefused where it is not the plan that the journal began with."""

@@ -126,6 +126,8 @@ class StepWork:
             make_build_folder(Path(folder), builder)
         for action in self.step.actions:
             argv, environment = self._command_of(action)
+            # Whatever of an earlier attempt could not be ended must not keep a stop waiting.
+            wait_for_leftover(self._files, self._stop.is_set)
             with self._guard:
                 if self._stop.is_set():
                     return Outcome(None, "stopped", "", None)

@@ -1,5 +1,6 @@
 """Commands of steps: what they leave behind is ended, and a stop leaves make the time to clean up."""
 
+import contextlib
 import os
 import shlex
 import signal
@@ -100,6 +101,26 @@ def test_children_in_process_groups_of_their_own_are_ended_too(tmp_path: Path) -
     assert command.wait() == -signal.SIGKILL
     assert ends(child)
     assert not lock_is_held(files.lock)
+
+
+@pytest.mark.parametrize("looking", [False, True])
+def test_a_server_that_left_the_session_is_ended_and_who_looks_on_is_not(
+    tmp_path: Path, looking: bool
+) -> None:
+    """As a compiler's cache may start one: with the lock, it would keep every later command waiting."""
+    files = CommandFiles(log=tmp_path / "log", lock=tmp_path / "lock")
+    command = Command(("/bin/sh", "-c", "setsid sleep 300 & echo $!"), {}, files)
+    with files.lock.open() as looked_at, contextlib.ExitStack() as looks:
+        if looking:
+            onlooker = looks.enter_context(subprocess.Popen(["/bin/sleep", "60"], stdin=looked_at))
+        begun = time.monotonic()
+        assert command.wait() == 0
+        assert time.monotonic() - begun < 8
+        assert not lock_is_held(files.lock)
+        assert ends(int(files.log.read_text(encoding="ascii")))
+        if looking:
+            assert onlooker.poll() is None
+            onlooker.kill()
 
 
 def test_a_leftover_whose_worker_is_gone_too_can_be_stopped(tmp_path: Path) -> None:

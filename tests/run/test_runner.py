@@ -126,7 +126,9 @@ def test_why_a_worker_refused_can_be_told_by_programs_too(store: RunStore, tmp_p
 def test_everything_of_a_run_is_for_its_user_alone(store: RunStore, tmp_path: Path) -> None:
     (first,) = files(tmp_path, "first")
     carry_out(store, plan_of(removing_step(first)))
-    for path in (tmp_path / "state").rglob("*"):
+    paths = list((tmp_path / "state").rglob("*"))
+    assert {path.name for path in paths} >= {"plan.json", "journal.jsonl", "lock"}
+    for path in paths:
         assert path.stat().st_mode & 0o077 == 0, path
 
 

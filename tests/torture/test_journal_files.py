@@ -308,6 +308,9 @@ def test_what_stands_in_a_folders_place(run: tuple[RunStore, str], name: str, ki
     for words in (["status"], ["log", "group.make"], ["apply", "--stop"]):
         ended = run_in_process(*words, "--state-dir", store.state_directory)
         assert ended.output + ended.complaints
+        if name in ("runs", "runs/RUN") and kind not in ("a symbolic link", "a directory"):
+            assert ended.code == 2, words
+            assert "Nothing has been run" not in ended.output + ended.complaints
 
 
 def test_lock_records_gone_bad(run: tuple[RunStore, str], tries: Tries, counts: Counts, seed: int) -> None:
