@@ -43,7 +43,13 @@ def start_runner(store: RunStore, run_id: str, retry: bool = False, left_out: st
         if left_out is not None:
             raise RunRefused(UNDER_WAY)
         return
-    argv = [sys.executable, "-m", "kvmwizard.run.runner", str(store.state_directory.absolute()), run_id]
+    argv = [
+        sys.executable,
+        "-m",
+        "kvmwizard.run.runner_process",
+        str(store.state_directory.absolute()),
+        run_id,
+    ]
     options = ["--retry"] if retry else []
     if left_out is not None:
         options = [f"{LEAVE_OUT}{left_out}"]

@@ -1,27 +1,18 @@
-"""The runner: a process of its own that carries a run out while whoever wants to may watch.
+"""The runner: starts a run's steps, watches over them, and journals what comes of them.
 
-`python -m kvmwizard.run.runner STATE_DIRECTORY RUN_ID [--retry] [--leave-out=STEP]` leaves its
-terminal, takes the run's lock, says on standard output that it did or why not,
-and works until nothing is left to do, root or a restart is needed, the journal
-takes no more, or it is asked to stop (SIGTERM).
+It works in a process of its own, see `runner_process`, until nothing is left to do,
+root or a restart is needed, the journal takes no more, or it is asked to stop.
 """
 
 import contextlib
 import datetime as dt
-import json
 import os
 import queue
-import signal
-import sys
 import threading
 import time
-import traceback
 from collections import Counter
-from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from kvmwizard.host.guest import parse_guest_output
-from kvmwizard.paths import cannot_write
 from kvmwizard.plan.build_model import BootsByDefault, BootsNext, GuestsProved
 from kvmwizard.plan.conditions import evidence, holds
 from kvmwizard.plan.model import Condition, GuestRanAs, Step, plan_digest
@@ -29,7 +20,7 @@ from kvmwizard.plan.observed import ObservedBoot, ObservedGuest, ObservedProof
 from kvmwizard.run.commands import CommandFiles, note
 from kvmwizard.run.failures import failure_words, interrupted_words, lists_are_outdated
 from kvmwizard.run.journal import Journal, cannot_append
-from kvmwizard.run.leaving_out import LEAVE_OUT, UNDER_WAY, decider, why_not_left_out
+from kvmwizard.run.leaving_out import decider, why_not_left_out
 from kvmwizard.run.ledger import ledger
 from kvmwizard.run.liveness import RunLock, boot_id, this_process
 from kvmwizard.run.log import tail
@@ -67,7 +58,7 @@ from kvmwizard.run.scheduler import (
 )
 from kvmwizard.run.store import COMMAND_LOCK_SUFFIX, RunStore, journal_path
 from kvmwizard.run.work import Attempt, StepWork
-from kvmwizard.words import Words, say
+from kvmwizard.words import Words
 
 TRIES = 5
 """How often a step is begun anew after its runner was gone without a word."""
@@ -501,95 +492,3 @@ def observe_after(condition: Condition, outcome: Outcome | None) -> str:
     except ValueError:
         return observe(condition)
     return ObservedGuest(ran=run.ran).model_dump_json()
-
-
-# The process
-
-
-def main() -> int:
-    """Detach, and answer on standard output whether the run goes on."""
-    state_directory, run_id, *options = sys.argv[1:]
-    reading, writing = os.pipe()
-    if os.fork() > 0:
-        os.close(writing)
-        with os.fdopen(reading, "rb") as answer:
-            sys.stdout.buffer.write(answer.read())
-        return 0
-    os.close(reading)
-    os.setsid()
-    if os.fork() > 0:
-        os._exit(0)
-    left_out = next((each.removeprefix(LEAVE_OUT) for each in options if each.startswith(LEAVE_OUT)), None)
-    wanted = Wanted(retry="--retry" in options, left_out=left_out)
-    serve(RunStore(Path(state_directory)), run_id, wanted, answer=writing)
-    return 0
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a person wants of the steps that failed."""
-
-    retry: bool
-    left_out: str | None
-
-
-def serve(store: RunStore, run_id: str, wanted: Wanted, answer: int) -> None:
-    """In the detached process: take the run, answer, and carry it out."""
-    try:
-        directory = store.directory(run_id)
-        leave_terminal(directory / "runner.log")
-        # Who sees the lock may ask for a stop, which must wait until it can be taken down.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        lock = RunLock(directory)
-        if not lock.take():
-            # That runner takes no more wishes.
-            reply(answer, {"running": True} if wanted.left_out is None else {"refused": asdict(UNDER_WAY)})
-            return
-        runner = Runner(store, run_id, lock)
-        signal.signal(signal.SIGTERM, runner.ask_to_stop)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-        runner.begin(wanted.retry, wanted.left_out)
-    except (RunRefused, OSError) as error:
-        words = error.words if isinstance(error, RunRefused) else cannot_write(store.state_directory, error)
-        reply(answer, {"refused": asdict(words)})
-        return
-    reply(answer, {"running": True})
-    try:
-        runner.work()
-    except Exception:  # noqa: BLE001  -- whatever it is, the person must learn that the runner is gone
-        traceback.print_exc()
-        log = directory / "runner.log"
-        lock.note_problem(
-            say(
-                "The runner met an error of its own, written to {log}. Please report it, then resume.",
-                log=str(log),
-            )
-        )
-
-
-def leave_terminal(log: Path) -> None:
-    """Nothing of the terminal is kept; what Python itself may have to say goes to a file. Raises OSError."""
-    os.chdir("/")
-    os.umask(0o077)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    null = os.open("/dev/null", os.O_RDWR)
-    errors = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    for number, replacement in ((0, null), (1, null), (2, errors)):
-        os.dup2(replacement, number)
-    os.close(null)
-    os.close(errors)
-
-
-def reply(answer: int, content: dict[str, object]) -> None:
-    """Tell whoever started the runner, who may be gone."""
-    try:
-        os.write(answer, json.dumps(content).encode("ascii"))
-    except BrokenPipeError:
-        return
-    finally:
-        os.close(answer)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

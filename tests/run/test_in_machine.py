@@ -110,7 +110,7 @@ class Runs:
         return [json.loads(line) for line in lines]
 
     def kill_runner(self) -> None:
-        self.machine.run(["/usr/bin/pkill", "--signal", "KILL", "-f", "-m kvmwizard.run.runner"])
+        self.machine.run(["/usr/bin/pkill", "--signal", "KILL", "-f", "-m kvmwizard.run.runner_process"])
 
 
 @pytest.fixture

@@ -397,14 +397,14 @@ FULL_DISK = """
 import resource, signal, sys
 from dataclasses import asdict
 from pathlib import Path
-from kvmwizard.run import runner
+from kvmwizard.run import runner_process
 from kvmwizard.run.store import RunStore, journal_path
 store = RunStore(Path(sys.argv[1]))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 size = journal_path(store.directory(sys.argv[2])).stat().st_size
 resource.setrlimit(resource.RLIMIT_FSIZE, (max(size + 350, 4096), max(size + 350, 4096)))
 sys.argv = ["runner", sys.argv[1], sys.argv[2]]
-raise SystemExit(runner.main())
+raise SystemExit(runner_process.main())
 """
 
 

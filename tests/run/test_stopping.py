@@ -144,14 +144,17 @@ def test_a_stop_while_a_step_is_only_looked_at_keeps_it_from_being_begun(
 
 STOPPED_EARLY = """
 import os, signal, sys
-from kvmwizard.run import runner
-owner, name = {"take": (runner.RunLock, "take"), "begin": (runner.Runner, "begin")}[sys.argv.pop(1)]
+from kvmwizard.run import runner_process
+owner, name = {
+    "take": (runner_process.RunLock, "take"),
+    "begin": (runner_process.Runner, "begin"),
+}[sys.argv.pop(1)]
 original = getattr(owner, name)
 def stopped(*arguments, **options):
     os.kill(os.getpid(), signal.SIGTERM)
     return original(*arguments, **options)
 setattr(owner, name, stopped)
-raise SystemExit(runner.main())
+raise SystemExit(runner_process.main())
 """
 
 

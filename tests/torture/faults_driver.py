@@ -25,7 +25,7 @@ from kvmwizard.product import write_stamp
 from kvmwizard.refusal import Refusal
 from kvmwizard.run.journal import Journal
 from kvmwizard.run.model import StepSkipped
-from kvmwizard.run.runner import Wanted, serve
+from kvmwizard.run.runner_process import Wanted, serve
 from kvmwizard.run.store import RunStore
 from kvmwizard.session import Session, SessionStore
 from kvmwizard.words import say

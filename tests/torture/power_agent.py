@@ -36,7 +36,7 @@ from kvmwizard.plan.model import (
     UserInGroup,
     WriteFile,
 )
-from kvmwizard.run import runner
+from kvmwizard.run import runner_process
 from kvmwizard.run.model import RunStatus, StepDone
 from kvmwizard.run.observe import plan_evidence
 from kvmwizard.run.store import RunStore
@@ -189,7 +189,7 @@ def carry_out(store: RunStore, run_id: str) -> None:
         os.close(reading)
         os.close(writing)
         sys.argv = ["runner", str(STATE), run_id]
-        code = runner.main()
+        code = runner_process.main()
         sys.stdout.flush()
         os._exit(code)
     os.close(writing)

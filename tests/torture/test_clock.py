@@ -83,7 +83,7 @@ import os, sys, time
 from pathlib import Path
 real, setting = time.time, Path(sys.argv[3])
 time.time = lambda: real() + (float(setting.read_text()) if setting.exists() else 0.0)
-from kvmwizard.run.runner import main
+from kvmwizard.run.runner_process import main
 sys.argv[1:] = sys.argv[1:3]
 sys.exit(main())
 """

@@ -52,10 +52,17 @@ echo 'deb [trusted=yes] file:/opt/mirror ./' > /etc/apt/sources.list
 apt-get update
 """
 """A package of our own, from a mirror that is a folder."""
+RUNNER = "-m kvmwizard.run.runner_process"
 VICTIMS = {
-    "runner": ["/usr/bin/pkill", "--signal", "KILL", "-f", "-m kvmwizard.run.runner"],
+    "runner": ["/usr/bin/pkill", "--signal", "KILL", "-f", RUNNER],
     "helper": ["/usr/bin/pkill", "--signal", "KILL", "-f", "python3[^ ]* -I -S -c import sys"],
-    "both": ["/usr/bin/pkill", "--signal", "KILL", "-f", "(-m kvmwizard.run.runner|-I -S -c import sys)"],
+    "both": [
+        "/usr/bin/pkill",
+        "--signal",
+        "KILL",
+        "-f",
+        f"({RUNNER}|-I -S -c import sys)",
+    ],
     "everything": ["/bin/sh", "-c", "kill -9 -1"],
 }
 

@@ -38,7 +38,7 @@ def skip_and_kill(store: RunStore, run_id: str, events: int, moment: float) -> b
     """Start a runner that is to skip; whether it could be killed after so many events and seconds."""
     journal = journal_path(store.directory(run_id))
     wanted = journal.read_bytes().count(b"\n") + events
-    argv = [sys.executable, "-m", "kvmwizard.run.runner", str(store.state_directory), run_id]
+    argv = [sys.executable, "-m", "kvmwizard.run.runner_process", str(store.state_directory), run_id]
     with subprocess.Popen([*argv, f"{LEAVE_OUT}first"], stdout=subprocess.DEVNULL) as starter:
         while (runner := living_runner(store.directory(run_id))) is None and starter.poll() is None:
             time.sleep(0.0005)
