@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shlex
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,18 @@ def state_directory(chosen: Path | None = None) -> Path:
             say("There is no home directory to keep answers in. Name a directory with --state-dir DIRECTORY.")
         )
     return Path(os.path.realpath(directory.parent), directory.name)
+
+
+def directory_option(directory: Path) -> str:
+    """What a printed command needs so that it is about this state directory, a space before it.
+
+    Empty for the user's own. `directory` is as `state_directory` gives it.
+    """
+    try:
+        usual = directory == state_directory()
+    except DirectoryRefused:
+        usual = False
+    return "" if usual else f" --state-dir {shlex.quote(str(directory))}"
 
 
 def cache_directory() -> Path:

@@ -1,7 +1,7 @@
 """apt, of Debian, Ubuntu and their kin."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from kvmwizard.packages.protocol import (
     LOCK_SECONDS,
@@ -44,6 +44,9 @@ _WAITING = re.compile(
     r"Could not get lock (?P<path>\S+?)\.? It is held by process (?P<process>\d+)(?: \((?P<name>[^)]*)\))?"
 )
 _PACKAGE_LINE = re.compile(r"^(Package|Version): (\S+)$", re.MULTILINE)
+_UNPACKING = re.compile(r"^Unpacking ([a-z0-9][a-z0-9+.-]+)(?::[a-z0-9-]+)? \(", re.MULTILINE)
+_NOT_THERE = frozenset({"not-installed", "config-files"})
+"""Of the states of a package (dpkg-query(1)), those in which none of its programs is there."""
 
 
 class Apt:
@@ -83,8 +86,15 @@ class Apt:
 
     def parse_installed(self, output: str) -> dict[str, str]:
         """The architecture is left out of the name: a native package is meant."""
-        rows = (line.split("\t") for line in output.splitlines())
-        return {row[1]: row[2] for row in rows if len(row) == 3 and row[0] == "installed"}  # noqa: PLR2004  -- the three columns of installed_query
+        return {name: version for state, name, version in _rows(output) if state == "installed"}
+
+    def parse_unfinished(self, output: str) -> tuple[str, ...]:
+        """What is being changed just now, or was left so by a script of its own that failed."""
+        return tuple(name for state, name, _ in _rows(output) if state not in _NOT_THERE | {"installed"})
+
+    def parse_unpacked(self, log: str) -> frozenset[str] | None:
+        """What dpkg says of each package that it unpacks."""
+        return frozenset(_UNPACKING.findall(log))
 
     def candidate_query(self, names: Sequence[str]) -> tuple[str, ...]:
         """Without all versions, apt-cache shows the one that apt-get would install."""
@@ -130,3 +140,12 @@ class Apt:
         else:
             words = say("Waiting for apt's lock, held by process {process}", process=process)
         return LockHolder(process, name, words)
+
+
+def _rows(output: str) -> Iterator[tuple[str, str, str]]:
+    """State, name and version, as `installed_query` asks for them."""
+    for line in output.splitlines():
+        state, _, rest = line.partition("\t")
+        name, separator, version = rest.partition("\t")
+        if separator:
+            yield state, name, version

@@ -92,6 +92,12 @@ class PackageManager(Protocol):
     def parse_installed(self, output: str) -> dict[str, str]:
         """The versions of the installed packages, by name."""
 
+    def parse_unfinished(self, output: str) -> tuple[str, ...]:
+        """The packages of the same output that are there in part."""
+
+    def parse_unpacked(self, log: str) -> frozenset[str] | None:
+        """The packages that an installation put there, by its own log; None where it does not tell."""
+
     def candidate_query(self, names: Sequence[str]) -> tuple[str, ...]:
         """Asks which versions would be installed."""
 

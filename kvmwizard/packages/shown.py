@@ -8,6 +8,14 @@ class ShownManager:
 
     carried_out = False
 
+    def parse_unfinished(self, _output: str) -> tuple[str, ...]:
+        """None: a package is shown when it is there wholly."""
+        return ()
+
+    def parse_unpacked(self, _log: str) -> frozenset[str] | None:
+        """None: there is no log to read."""
+        return None
+
     def parse_progress(self, _line: str) -> PackageProgress | None:
         """None: there is no progress to read."""
         return None

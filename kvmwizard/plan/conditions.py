@@ -105,12 +105,12 @@ def _packages_evidence(condition: model.PackagesInstalled, observed: ObservedPac
 def _packages_changes(
     condition: model.PackagesInstalled, before: ObservedPackages, after: ObservedPackages
 ) -> tuple[changes.Change, ...]:
-    added = tuple(sorted(set(after.installed) - set(before.installed)))
+    added = tuple(sorted(after.present - before.present))
     return (changes.PackagesAdded(manager=condition.manager, names=added),) if added else ()
 
 
 def _absent_packages_evidence(condition: model.PackagesAbsent, observed: ObservedPackages) -> Words:
-    left = [name for name in condition.names if name in observed.installed]
+    left = [name for name in condition.names if name in observed.present]
     if left:
         return say("still installed: {packages}", packages=", ".join(left))
     return say("none of these packages is installed")
@@ -255,7 +255,7 @@ def _access_evidence(
 def _access_changes(
     condition: model.DeviceAclGrants, before: ObservedDeviceAccess, after: ObservedDeviceAccess
 ) -> tuple[changes.Change, ...]:
-    if before.entry == after.entry:
+    if before.entry == after.entry or after.entry is None:
         return ()
     return (changes.AclGranted(path=condition.path, user=condition.user, previous=before.entry),)
 
@@ -383,7 +383,7 @@ _KINDS: dict[str, _Kind] = {
     ),
     "packages-absent": _Kind(
         ObservedPackages,
-        lambda condition, observed: not set(condition.names) & set(observed.installed),
+        lambda condition, observed: not observed.present.intersection(condition.names),
         _absent_packages_evidence,
     ),
     "file-holds": _Kind(ObservedFile, _file_holds, _file_evidence, _file_changes),

@@ -20,6 +20,13 @@ class ObservedPackages(PlanModel):
 
     installed: dict[str, str]
     """The version of every installed package, wanted or not: undo needs to know what came along."""
+    unfinished: tuple[str, ...] = ()
+    """What is there in part: being upgraded just now, or left so by a script of its own that failed."""
+
+    @property
+    def present(self) -> frozenset[str]:
+        """What is there, wholly or in part."""
+        return frozenset({*self.installed, *self.unfinished})
 
 
 class ObservedFile(PlanModel):

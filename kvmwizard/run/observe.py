@@ -17,7 +17,7 @@ from kvmwizard.host.kvm_device import DeviceNode, read_device_node
 from kvmwizard.host.modules import MODULES, ModuleState, read_modules
 from kvmwizard.host.reading import CommandOutput
 from kvmwizard.packages.managers import MANAGERS
-from kvmwizard.packages.protocol import PackageLists
+from kvmwizard.packages.protocol import PackageLists, PackageManager
 from kvmwizard.plan import model
 from kvmwizard.plan.base import PlanModel
 from kvmwizard.plan.build_model import (
@@ -133,15 +133,23 @@ def _when_written(path: Path) -> float | None:
 
 
 def _packages(condition: model.PackagesInstalled | model.PackagesAbsent) -> ObservedPackages:
-    return ObservedPackages(installed=_installed(condition.manager))
+    manager = MANAGERS[condition.manager]
+    said = _packages_said(manager)
+    return ObservedPackages(
+        installed=manager.parse_installed(said), unfinished=manager.parse_unfinished(said)
+    )
 
 
 def _installed(manager_name: str) -> dict[str, str]:
     manager = MANAGERS[manager_name]
+    return manager.parse_installed(_packages_said(manager))
+
+
+def _packages_said(manager: PackageManager) -> str:
     argv = manager.installed_query()
     said = Host().run(argv, QUERY_SECONDS)
     if isinstance(said, CommandOutput) and said.returncode == 0:
-        return manager.parse_installed(said.output)
+        return said.output
     raise RunRefused(
         say(
             "Which packages are installed could not be learnt: {command} did not answer. "

@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import json
 import os
-import shlex
 import shutil
 import stat
 import subprocess
@@ -20,8 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from kvmwizard.host.host import command_environment
-from kvmwizard.paths import DirectoryRefused
-from kvmwizard.paths import state_directory as directory_by_default
+from kvmwizard.paths import directory_option
 from kvmwizard.plan.model import Plan, canonical_json, plan_digest
 from kvmwizard.words import Words, say
 
@@ -78,12 +76,7 @@ def start_by_sudo(plan: Plan, run_id: str, ask: bool, by_hand: str = BY_HAND) ->
 
 def command_by_hand(state_directory: Path) -> str:
     """What writes the plan of this directory's answers as a script, for who has no other way to root."""
-    try:
-        usual = directory_by_default() == state_directory
-    except DirectoryRefused:
-        usual = False
-    chosen = () if usual else ("--state-dir", str(state_directory))
-    return shlex.join(("kvmwizard", *chosen, "plan", "--format", "sh"))
+    return f"kvmwizard{directory_option(state_directory)} plan --format sh"
 
 
 def helper_argv(python: str, plan: Plan, run_id: str) -> tuple[str, ...]:
@@ -199,7 +192,8 @@ def _started(ended: _Ended, plan: Plan, by_hand: str) -> RootHelperRefused | Non
     if "refused" in answer:
         return RootHelperRefused(
             say(
-                "The root helper refused the plan ({code}: {detail}). Make a new plan. If that is refused "
+                "The root helper refused the plan ({code}: {detail}). "
+                "Make a new plan on the page Review (kvmwizard, then Esc). If that is refused "
                 "too, write it as a script with {command}, read it, and run it as root.",
                 code=answer["refused"],
                 detail=answer.get("detail") or "-",

@@ -22,7 +22,7 @@ from kvmwizard.run.failures import failure_words, interrupted_words, lists_are_o
 from kvmwizard.run.journal import Journal, cannot_append
 from kvmwizard.run.leaving_out import decider, why_not_left_out
 from kvmwizard.run.ledger import ledger
-from kvmwizard.run.liveness import RunLock, boot_id, this_process
+from kvmwizard.run.liveness import RunLock, boot_id, lock_is_held, this_process
 from kvmwizard.run.log import tail
 from kvmwizard.run.model import (
     Event,
@@ -163,9 +163,11 @@ class Runner:
     def _conclude(self) -> None:
         now = time.time()
         states = self._states
+        # A stop that came when all was done has stopped nothing.
+        over = ended_well(self._plan, states) and not startable(self._plan, states)
         if self._problem is not None:
             self._lock.note_problem(self._problem)
-        elif self._stopping:
+        elif self._stopping and not over:
             self._record(RunStopped(time=now))
         elif self._root_needed and root_steps_left(self._plan, states):
             self._record(RootNeeded(time=now))
@@ -286,7 +288,7 @@ class Runner:
                 StepSkipped(time=now, step=step.id, evidence=words, payload_digest=staged_digest(step))
             )
         else:
-            self._done(step, words, ledger(step, state, before))
+            self._done(step, words, ledger(step, state, before, self._files(step).log))
 
     def _employ(self, step: Step, attempt: int, begun: bool) -> None:
         """Have the step done, or its end waited for, in a thread of its own."""
@@ -334,7 +336,7 @@ class Runner:
             self._fail(step, outcome, error.words, None)
             return
         as_it_shall_be = not step.conditions or all_hold(step, after)
-        changes = ledger(step, self._states[step.id], after)
+        changes = ledger(step, self._states[step.id], after, self._files(step).log)
         if as_it_shall_be and (outcome.good if outcome is not None else is_shown_by_conditions(step)):
             self._done(step, step_evidence(step, after), changes)
         elif outcome is None:
@@ -347,7 +349,7 @@ class Runner:
         # What cannot be looked at now is looked at by an undo.
         with contextlib.suppress(RunRefused):
             after = tuple(observe(condition) for condition in step.conditions)
-            changes = ledger(step, self._states[step.id], after)
+            changes = ledger(step, self._states[step.id], after, self._files(step).log)
             self._record(StepStopped(time=time.time(), step=step.id, changes=changes))
 
     def _done(self, step: Step, words: Words, changes: tuple[str, ...]) -> None:
@@ -356,6 +358,12 @@ class Runner:
 
     def _begin_anew(self, step: Step, changes: tuple[str, ...]) -> None:
         """Leave the step to be started again, unless it kills its runner or the helper every time."""
+        if self._stopping and not step.root:
+            if lock_is_held(self._files(step).lock):
+                # What it will have changed is to be learnt when it has ended.
+                return
+            self._record(StepStopped(time=time.time(), step=step.id, changes=changes))
+            return
         self._lost[step.id] += 1
         times = max(interruptions(self._events, step.id), self._lost[step.id])
         if times >= TRIES:
@@ -365,7 +373,7 @@ class Runner:
         self, step: Step, outcome: Outcome, after: tuple[str, ...], changes: tuple[str, ...]
     ) -> None:
         log = tail(self._files(step).log, LOG_LINES)
-        if self._refresh_first(step, log):
+        if self._refresh_first(step, log, changes):
             return
         missing = [
             evidence(condition, observed)
@@ -389,7 +397,7 @@ class Runner:
             )
         )
 
-    def _refresh_first(self, step: Step, log: tuple[str, ...]) -> bool:
+    def _refresh_first(self, step: Step, log: tuple[str, ...], changes: tuple[str, ...]) -> bool:
         """Once a run: where the server no longer has what the lists name, renew them, then try again."""
         refresh = next((each for each in self._plan.steps if refreshes_lists(each)), None)
         if self._refreshed or self._stopping or refresh is None or refresh.id not in step.needs:
@@ -397,6 +405,8 @@ class Runner:
         if not lists_are_outdated(log):
             return False
         self._refreshed = True
+        # It waits to be begun again; what others change until then is theirs.
+        self._record(StepStopped(time=time.time(), step=step.id, changes=changes))
         self._start(refresh, force=True)
         return True
 

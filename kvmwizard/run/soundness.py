@@ -26,7 +26,7 @@ def garbled_step(plan: Plan, events: Iterable[Event]) -> str | None:
 
     Such texts lie in strings within the events' JSON, so that a flipped bit in one leaves an event an event.
     """
-    steps = {step.id: step for step in plan.steps}
+    steps, begun = {step.id: step for step in plan.steps}, set[str]()
     for event in events:
         if (
             not isinstance(event, StepStarted | StepDone | StepFailed | StepStopped)
@@ -36,8 +36,12 @@ def garbled_step(plan: Plan, events: Iterable[Event]) -> str | None:
         try:
             if isinstance(event, StepStarted):
                 _check_observed(steps[event.step], event.before)
-            else:
-                _check_changes(event.changes or ())
+                begun.add(event.step)
+            elif event.changes is not None:
+                _check_changes(event.changes)
+            elif event.step not in begun:
+                # Without a beginning there is nothing to compare with.
+                return event.step
         except (ValueError, KeyError):
             return event.step
     return None

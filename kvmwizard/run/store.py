@@ -17,7 +17,7 @@ import re
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -26,6 +26,7 @@ from kvmwizard.paths import (
     DirectoryRefused,
     FileRefused,
     cannot_write,
+    directory_option,
     private_directory,
     read_own_file,
     sync_directory,
@@ -46,6 +47,7 @@ from kvmwizard.run.model import (
 from kvmwizard.run.progress import last_progress
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.replay import replay
+from kvmwizard.run.root_client import HelperGone, HelperRefused, RootClient
 from kvmwizard.run.soundness import garbled_step, has_sound_steps
 from kvmwizard.words import Words, say
 
@@ -204,14 +206,20 @@ class RunStore:
         """Two runs would change the same machine at once; the session may have lost sight of the first."""
         for run_id in self.runs():
             if self.runner(run_id) is not None and self.read(run_id).status is RunStatus.RUNNING:
+                option = directory_option(self.state_directory)
                 raise RunRefused(
                     say(
-                        "The run {run} is still under way. Follow it with kvmwizard log --follow, or stop it "
-                        "with kvmwizard apply --stop; then begin a new one.",
+                        "The run {run} is still under way. Follow it with {follow}, or stop it with {stop}; "
+                        "then begin a new one.",
                         run=run_id,
+                        follow=f"kvmwizard log --follow{option}",
+                        stop=f"kvmwizard apply --stop{option}",
                     )
                 )
-            step_id = self._step_at_work(run_id)
+            # The helper answers who names its plan's digest.
+            with suppress(RunRefused):
+                self._read(run_id)
+            step_id = self.step_at_work(run_id)
             if step_id is not None:
                 raise RunRefused(
                     say(
@@ -223,12 +231,23 @@ class RunStore:
                     )
                 )
 
-    def _step_at_work(self, run_id: str) -> str | None:
-        """The step a command of which goes on, as it does when its runner is killed. Raises RunRefused."""
+    def step_at_work(self, run_id: str) -> str | None:
+        """The step a command of which, or at which root's helper, goes on, as when its runner is killed.
+
+        Raises RunRefused.
+        """
         logs = self.directory(run_id) / "logs"
         with _refusing(logs):
             locks = sorted(logs.glob(f"*{COMMAND_LOCK_SUFFIX}"))
-            return next((lock.stem for lock in locks if lock_is_held(lock)), None)
+            held = next((lock.stem for lock in locks if lock_is_held(lock)), None)
+        return held if held is not None or run_id not in self._plans else self._step_of_helper(run_id)
+
+    def _step_of_helper(self, run_id: str) -> str | None:
+        try:
+            with RootClient.connect(run_id, self._plans[run_id][1]) as helper:
+                return next((each.step for each in helper.steps().values() if each.outcome is None), None)
+        except (HelperGone, HelperRefused):
+            return None
 
     def _known_step(self, run_id: str, step_id: str) -> str:
         steps = [step.id for step in self.plan(run_id).steps]

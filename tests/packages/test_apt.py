@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -193,6 +194,92 @@ def test_installed_packages_of_this_machine() -> None:
 def test_what_left_only_its_configuration_is_not_installed() -> None:
     output = "installed\tacl\t2.3.1-3\nconfig-files\tqemu-system-common\t1:7.2\nhalf-installed\tx\t1\n"
     assert APT.parse_installed(output) == {"acl": "2.3.1-3"}
+
+
+@cache
+def architecture() -> str:
+    argv = ["/usr/bin/dpkg", "--print-architecture"]
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def make_package(folder: Path, name: str, version: str, postinst: str = "") -> Path:
+    tree = folder / f"{name}_{version}"
+    (tree / "DEBIAN").mkdir(parents=True)
+    (tree / "etc").mkdir()
+    (tree / f"etc/{name}.conf").write_text("tiny\n")
+    (tree / "DEBIAN/conffiles").write_text(f"/etc/{name}.conf\n")
+    (tree / "DEBIAN/control").write_text(
+        f"Package: {name}\nVersion: {version}\nArchitecture: {architecture()}\nMulti-Arch: same\n"
+        "Maintainer: nobody\nDescription: tiny\n"
+    )
+    if postinst:
+        script = tree / "DEBIAN/postinst"
+        script.write_text(f"#!/bin/sh\n{postinst}\n")
+        script.chmod(0o755)
+    subprocess.run(["/usr/bin/dpkg-deb", "--build", tree], check=True, capture_output=True)
+    return tree.with_name(f"{tree.name}.deb")
+
+
+def dpkg(scratch: Path, *words: str | Path) -> str:
+    """What dpkg says when it works in a folder, of which it says the packages' architecture, too."""
+    options = ("--admindir", scratch / "lib/dpkg", "--instdir", scratch, "--log", scratch / "dpkg.log")
+    force = ("--force-not-root", "--force-script-chrootless", "--force-bad-path")
+    return subprocess.run(
+        ["/usr/bin/dpkg", *options, *force, *words],
+        env=command_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    ).stdout
+
+
+def test_what_dpkg_says_of_packages_that_are_there_in_part(scratch: Path) -> None:
+    (scratch / "lib/dpkg/updates").mkdir()
+    (scratch / "lib/dpkg/info").mkdir()
+    whole, old, new, left = (
+        make_package(scratch, name, version)
+        for name, version in (("whole", "1"), ("upgraded", "1"), ("upgraded", "2"), ("left", "1"))
+    )
+    broken = make_package(scratch, "broken", "1", postinst="exit 1")
+    said = dpkg(scratch, "--install", whole, old, left)
+    assert APT.parse_unpacked(said) == frozenset({"whole", "upgraded", "left"}), said
+    dpkg(scratch, "--remove", "left")
+    said = dpkg(scratch, "--unpack", new)
+    assert f"Unpacking upgraded:{architecture()} (2) over (1) ...\n" in said
+    assert APT.parse_unpacked(said) == frozenset({"upgraded"})
+    said = dpkg(scratch, "--install", broken)
+    assert APT.parse_unpacked(said) == frozenset({"broken"}), said
+    query, *words = APT.installed_query()
+    output = subprocess.run(
+        [query, f"--admindir={scratch}/lib/dpkg", *words], capture_output=True, text=True, check=True
+    ).stdout
+    assert APT.parse_installed(output) == {"whole": "1"}
+    assert set(APT.parse_unfinished(output)) == {"upgraded", "broken"}
+
+
+@pytest.mark.parametrize(
+    ("log", "unpacked"),
+    [
+        ("Unpacking acl (2.3.1-3) ...\n", {"acl"}),
+        ("Unpacking foo:amd64 (1.2) over (1.1) ...\n", {"foo"}),
+        ("Unpacking libstdc++6:amd64 (12.2.0-14) ...\nUnpacking g++-12 (1) ...\n", {"libstdc++6", "g++-12"}),
+        ("Preparing to unpack .../acl_2.3.1-3_amd64.deb ...\nSetting up acl (2.3.1-3) ...\n", set()),
+        ("dpkg: Unpacking acl (1) ...\nUnpacking the rest ...\nUnpacking\n", set()),
+        ("Selecting previously unselected package acl.\nRemoving acl (2.3.1-3) ...\n", set()),
+        ("", set()),
+    ],
+)
+def test_a_log_tells_which_packages_were_unpacked(log: str, unpacked: set[str]) -> None:
+    assert APT.parse_unpacked(log) == frozenset(unpacked)
+
+
+def test_a_package_is_there_in_part_in_every_state_between() -> None:
+    states = ("half-installed", "unpacked", "half-configured", "triggers-awaited", "triggers-pending")
+    rows = [f"{state}\t{state}\t1\n" for state in (*states, "installed", "config-files", "not-installed")]
+    # Of a package whose preinst failed dpkg knows no version.
+    assert APT.parse_unfinished("".join(rows) + "half-installed\tx\t\n") == (*states, "x")
+    assert APT.parse_unfinished("") == ()
 
 
 def test_candidates_of_this_machine() -> None:

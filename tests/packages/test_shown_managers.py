@@ -76,6 +76,8 @@ def test_commands(name: str, install: str, remove: str) -> None:
     assert all(command.argv[0].startswith("/") for command in manager.refresh())
     assert manager.parse_progress("anything") is None
     assert manager.lock_holder("anything") is None
+    assert manager.parse_unfinished("anything") == ()
+    assert manager.parse_unpacked("anything") is None
 
 
 @pytest.mark.parametrize(

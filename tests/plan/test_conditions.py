@@ -80,6 +80,13 @@ READ_ONLY = DeviceAclGrants(path="/dev/kvm", user="bob", permissions="r--")
             False,
             "still installed: b",
         ),
+        (
+            PackagesAbsent(manager="apt", names=("a", "b")),
+            ObservedPackages(installed={}, unfinished=("a",)),
+            False,
+            "still installed: a",
+        ),
+        (QEMU, ObservedPackages(installed={}, unfinished=("qemu-system-x86",)), False, "not installed"),
         (FILE, ObservedFile(exists=True, text="a\n", mode=0o644, owner_id=0), True, "/etc/x says so already"),
         (FILE, ObservedFile(exists=True, text="a\n", mode=0o666, owner_id=0), False, "another"),
         (FILE, ObservedFile(exists=True, text="a\n", mode=0o644, owner_id=1000), False, "another"),
@@ -146,6 +153,12 @@ def test_what_was_observed_for_another_kind_is_refused() -> None:
             ObservedPackages(installed={"acl": "1", "libc6": "2.36"}),
             ObservedPackages(installed={"acl": "1", "libc6": "2.37", "qemu-system-x86": "7", "libaio1": "0"}),
             {"kind": "packages-added", "manager": "apt", "names": ("libaio1", "qemu-system-x86")},
+        ),
+        (
+            QEMU,
+            ObservedPackages(installed={}, unfinished=("acl",)),
+            ObservedPackages(installed={"acl": "2"}, unfinished=("qemu-system-x86",)),
+            {"kind": "packages-added", "manager": "apt", "names": ("qemu-system-x86",)},
         ),
         (
             FILE,
@@ -217,3 +230,8 @@ def test_a_device_that_was_not_there_is_not_given_back() -> None:
     before = ObservedDevice(exists=False).model_dump_json()
     after = ObservedDevice(exists=True, group="kvm", mode=0o660).model_dump_json()
     assert changes_between(DEVICE, before, after) == ()
+
+
+def test_an_entry_that_is_gone_was_not_given() -> None:
+    before = ObservedDeviceAccess(exists=True, entry="r--").model_dump_json()
+    assert changes_between(ACL, before, ObservedDeviceAccess(exists=True).model_dump_json()) == ()

@@ -43,5 +43,13 @@ def test_what_was_changed_must_be_a_change(change: str) -> None:
     assert garbled_step(plan, [done]) == garbled_step(plan, [failed]) == "a"
 
 
+def test_changes_that_are_to_be_looked_for_take_a_beginning() -> None:
+    plan = plan_of(step("a"))
+    begun = StepStarted(time=1, step="a", attempt=1, before=())
+    failed = StepFailed(time=1, step="a", returncode=1, message=say("x"), changes=None)
+    assert garbled_step(plan, [begun, failed]) is None
+    assert garbled_step(plan, [failed]) == garbled_step(plan, [failed, begun]) == "a"
+
+
 def test_what_is_said_of_other_plans_steps_is_passed_over() -> None:
     assert garbled_step(plan_of(), [StepStarted(time=1, step="a", attempt=1, before=("?",))]) is None

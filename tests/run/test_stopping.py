@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 
+from kvmwizard.commands.exit_code import ExitCode
+from kvmwizard.paths import directory_option
 from kvmwizard.plan.model import Condition, FileAbsent, RunCommand, Step
 from kvmwizard.run import runner as runner_module
 from kvmwizard.run.commands import CommandFiles
+from kvmwizard.run.launch import start_runner
 from kvmwizard.run.liveness import RunLock
 from kvmwizard.run.model import RunStatus, StepStatus
 from kvmwizard.run.observe import observe
@@ -22,7 +25,9 @@ from kvmwizard.run.runner import Runner
 from kvmwizard.run.store import RunStore
 from kvmwizard.run.work import Attempt, StepWork
 from kvmwizard.words import say
+from tests.cli.command import kvmwizard
 from tests.run.plans import files, plan_of, removing_step, starts
+from tests.run.test_runner import kill, wait
 
 WAIT_SECONDS = 20.0
 SLOW_SECONDS = 8.0
@@ -140,6 +145,59 @@ def test_a_stop_while_a_step_is_only_looked_at_keeps_it_from_being_begun(
     assert state.status is RunStatus.STOPPED
     assert state.steps["first"].status is StepStatus.WAITING
     assert state.steps["first"].attempts == starts(first) == 0
+
+
+@pytest.mark.parametrize(
+    ("left", "required", "status"),
+    [((), True, RunStatus.DONE), (("left",), True, RunStatus.STOPPED), (("left",), False, RunStatus.STOPPED)],
+)
+def test_a_stop_that_comes_when_all_is_done_has_stopped_nothing(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    left: tuple[str, ...],
+    required: bool,
+    status: RunStatus,
+) -> None:
+    (first,) = files(tmp_path, "first")
+    behind = (removing_step(path, needs=("first",), required=required) for path in files(tmp_path, *left))
+    store = RunStore(tmp_path / "state")
+    run_id = store.create(plan_of(removing_step(first), *behind))
+    lock = RunLock(store.directory(run_id))
+    assert lock.take()
+    runner = Runner(store, run_id, lock)
+
+    def late(condition: Condition) -> str:
+        if not first.exists():
+            runner.ask_to_stop()
+        return observe(condition)
+
+    monkeypatch.setattr(runner_module, "observe", late)
+    runner.begin(retry=False)
+    runner.work()
+    state = store.read(run_id)
+    assert state.status is status
+    assert state.steps["first"].status is StepStatus.DONE
+
+
+def test_a_command_that_nobody_watches_over_is_named_with_what_to_do(tmp_path: Path) -> None:
+    begun, let_go = tmp_path / "begun", tmp_path / "let-go"
+    (first,) = files(tmp_path, "first")
+    script = f"touch {begun}; timeout 30 sh -c 'until [ -e {let_go} ]; do sleep 0.02; done'"
+    store = RunStore(tmp_path / "state")
+    run_id = store.create(plan_of(removing_step(first, script=script)))
+    start_runner(store, run_id)
+    wait(store, run_id, lambda _: begun.exists())
+    kill(store, run_id)
+    stop = ("apply", "--stop", "--state-dir", store.state_directory)
+    said = kvmwizard(tmp_path, *stop)
+    words = " ".join(said.stderr.split())
+    assert (said.returncode, said.stdout) == (ExitCode.NOT_GOOD, "")
+    assert f"The step first of the run {run_id} is still at work" in words
+    assert words.endswith(f"be stopped: kvmwizard apply{directory_option(store.state_directory)}")
+    let_go.touch()
+    wait(store, run_id, lambda _: store.step_at_work(run_id) is None)
+    said = kvmwizard(tmp_path, *stop)
+    assert (said.returncode, said.stdout) == (ExitCode.GOOD, "No run is under way.\n")
 
 
 STOPPED_EARLY = """
