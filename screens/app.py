@@ -5,7 +5,7 @@ import errno
 import gc
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import events, on
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.dom import DOMNode
 from textual.geometry import Offset, Region, Size, Spacing
 from textual.message import Message
 from textual.screen import Screen
@@ -26,10 +27,13 @@ from screens.keyboard import KeyboardDriver
 from screens.page import Page
 from screens.state import ANSWER_FIELDS, Machine, Offers, WizardState
 from screens.terminal import over_ssh, terminal_codeset, terminal_signs
-from screens.widgets.frame import key_label, shown_bindings
+from screens.widgets.frame import PROGRAM_BINDINGS, key_label, shown_bindings
 from screens.wizard import PAGES, PageEntry, page_beside, page_named, page_to_resume
 
 if TYPE_CHECKING:  # pydantic and the engine are read in after the first frame
+    from rich.console import RenderableType
+    from textual.actions import ActionParseResult
+
     from kvmwizard.host.host import Host
     from kvmwizard.session import Session, SessionRefused
 
@@ -46,14 +50,7 @@ class WizardApp(App[int]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012  -- Textual declares it so
     VERTICAL_BREAKPOINTS = [(0, "-tiny"), (12, "-short"), (20, "-full"), (32, "-tall")]  # noqa: RUF012  -- Textual declares it so
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "question_mark,f1",
-            "help",
-            _("Help"),
-            key_display="question_mark",
-            tooltip=_("What the keys do"),
-        ),
-        Binding("q", "quit", _("Quit"), tooltip=_("Leave; answers are saved, a run goes on")),
+        *PROGRAM_BINDINGS,
         Binding("ctrl+q", "quit", _("Quit"), show=False, priority=True),
         Binding("ctrl+c", "quit", _("Quit"), show=False, system=True),
     ]
@@ -92,6 +89,8 @@ class WizardApp(App[int]):
         """A mistake of ours that ended the wizard: where its details are."""
         self.refusal: Words | None = None
         """Why the session cannot be used, told once the screens are closed."""
+        self._leaving = False
+        """Asked to end: Textual mounts nothing any more, so that nothing may be opened either."""
         self._laid_out_for: Size | None = None
         self._session_is_ready = asyncio.Event()
         """Loaded, or refused."""
@@ -353,6 +352,22 @@ class WizardApp(App[int]):
 
         self.push_screen(TextScreen(_("Help"), help_paragraphs()))
 
+    def exit(
+        self, result: int | None = None, return_code: int = 0, message: "RenderableType | None" = None
+    ) -> None:
+        """Leave; keys that were pressed in the same moment do nothing more."""
+        self._leaving = True
+        super().exit(result, return_code, message)
+
+    async def run_action(
+        self,
+        action: "str | ActionParseResult",
+        default_namespace: DOMNode | None = None,
+        namespaces: Mapping[str, DOMNode] | None = None,
+    ) -> bool:
+        """Do what a key means, unless the wizard is being left."""
+        return not self._leaving and await super().run_action(action, default_namespace, namespaces)
+
     async def action_quit(self) -> None:
         """Leave; everything answered is saved already."""
         self.exit(ExitCode.GOOD)
@@ -377,10 +392,19 @@ class WizardApp(App[int]):
             yield SystemCommand(key_label(active), binding.tooltip, run)
 
     def _ended_from_outside(self) -> None:
+        if self.state.parting is None and self.state.opened:
+            self.state.parting = say(
+                "kvmwizard was told to end, maybe by another kvmwizard that goes on with the same answers. "
+                "They are saved; {command} opens again where you were.",
+                command=_command(self.state),
+            )
         self.exit(ExitCode.RESUMABLE)
 
     def _handle_exception(self, error: Exception) -> None:
         """Textual's handler for what nobody expected: no traceback reaches the terminal."""
+        if self._leaving:
+            # A page that was being opened misses its widgets, which nobody would see any more.
+            return
         if self.is_headless:
             super()._handle_exception(error)
             return
@@ -424,7 +448,12 @@ def _all_is_saved(app: WizardApp) -> Words | None:
         return app.state.parting
     if not app.state.opened or app.state.session.page in ("run", "proof"):
         return None
-    return say("Your answers are saved; kvmwizard opens again where you were.")
+    return say("Your answers are saved; {command} opens again where you were.", command=_command(app.state))
+
+
+def _command(state: WizardState) -> str:
+    """What opens the wizard on this session again."""
+    return f"kvmwizard{state.directory_option}"
 
 
 def not_saved(state: WizardState) -> Words | None:
@@ -437,9 +466,10 @@ def not_saved(state: WizardState) -> Words | None:
             "Your answers are saved, but not at which page you were. {reason}", reason=state.save_refusal
         )
     return say(
-        "Not saved is what you did last on: {pages}. kvmwizard opens again with what was saved before. "
+        "Not saved is what you did last on: {pages}. {command} opens again with what was saved before. "
         "{reason}",
         pages=", ".join(pages),
+        command=_command(state),
         reason=state.save_refusal,
     )
 

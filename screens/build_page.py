@@ -55,8 +55,8 @@ JOBS = Typed(
 FOLDER = Typed(
     say("Build folder"),
     say(
-        "Where sources are kept and built, as you and readable by nobody else. Empty: the folder that is "
-        "proposed."
+        "Where sources are kept and built, never as root and readable by no other user. Empty: the "
+        "folder that is proposed."
     ),
     text_or_none,
 )

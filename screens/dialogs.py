@@ -197,7 +197,7 @@ def help_paragraphs() -> tuple[tuple[str, str], ...]:
         (_("Esc, left"), _("Back to the page before. No answer is lost.")),
         (_("Letters"), _("Do what the last line of the page says.")),
         (_("Ctrl+P"), _("A list of everything that can be done on the page, to search in.")),
-        (_("q, Ctrl+Q"), _("Quits. Everything answered is saved, and kvmwizard opens again where you were.")),
+        (_("q, Ctrl+Q"), _("Quits. Everything answered is saved; the wizard opens again where you were.")),
         ("", ""),
         (
             "",

@@ -18,7 +18,7 @@ from screens.verdicts import key_texts
 from screens.widgets.entries import Entry, Part, Sign
 from screens.widgets.entry_list import EntryList
 from screens.widgets.explanation import Explanation
-from screens.widgets.frame import KeyLine, Notice, TitleLine
+from screens.widgets.frame import PROGRAM_BINDINGS, KeyLine, Notice, TitleLine
 
 FIELDS: dict[Project, tuple[str, str, str]] = {
     "linux": ("kernel_mirror", "kernel_git", "kernel_key"),
@@ -78,6 +78,7 @@ class MirrorsScreen(ModalScreen[SourcesAnswer | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "take", _("Use these"), tooltip=_("Take the settings, and list versions anew")),
         Binding("escape,left", "leave", _("Back"), key_display="left", tooltip=_("Leave them as they were")),
+        *PROGRAM_BINDINGS,
     ]
 
     def __init__(self, project: Project, answer: SourcesAnswer | None) -> None:

@@ -26,7 +26,10 @@ if TYPE_CHECKING:  # pydantic is read in after the first frame
 
 
 class Page(Screen[None]):
-    """A page of the wizard. It reads the state and posts what the person did; it changes nothing else."""
+    """A page of the wizard. It reads the state and posts what the person did.
+
+    Session and pages are the application's to change; see `WizardState` for what a page writes itself.
+    """
 
     PAGE: "ClassVar[PageName]"
     AUTO_FOCUS = "EntryList"

@@ -7,11 +7,13 @@ from typing import ClassVar
 from textual import on
 from textual.binding import Binding, BindingType
 from textual.message import Message
+from textual.timer import Timer
 
 from kvmwizard.answers import AnswerProblem
 from kvmwizard.plan.model import Plan, Step, plan_digest
 from kvmwizard.plan.shell import shell_lines
 from kvmwizard.plan.spans import size_words, span_words
+from kvmwizard.plan.text import duration
 from kvmwizard.run.expected import expected_seconds
 from kvmwizard.run.model import RunState, RunStatus
 from kvmwizard.run.refused import RunRefused
@@ -25,6 +27,9 @@ from screens.state import Review, WizardState
 from screens.widgets.entries import Entry, Part, Sign
 from screens.widgets.entry_list import EntryList
 from screens.wizard import PAGES, page_named
+
+REST_SECONDS = 1.0
+"""Longer than a key that is kept pressed takes to repeat itself, and than who hurries on takes to see."""
 
 
 class ReviewPage(Page):
@@ -53,15 +58,21 @@ class ReviewPage(Page):
         super().__init__(state)
         self._review: Review | None = None
         self._refusal: Unfeasible | None = None
+        self._read_before = state.machine
+        """The machine as other pages know it, which runs and other programs may have changed since."""
         self._planning = False
         self._starting = False
+        self._resting: Timer | None = None
+        """Runs from the plan's appearance, and from each Enter that came too early."""
         self._run: RunState | None = None
         """The session's, where it is not finished: it can be gone on with, or taken back."""
 
     def on_mount(self) -> None:
-        """Fill the page, and look whether there is a run to go back to."""
+        """Fill the page, and look whether there is a run to go back to, and at the machine once more."""
         super().on_mount()
         self._look_at_run()
+        if self._read_before is not None:
+            self.post_message(self.CheckAgain())
 
     def _look_at_run(self) -> None:
         self.run_worker(self._read_run, thread=True, group="run")
@@ -86,7 +97,8 @@ class ReviewPage(Page):
     def state_changed(self, select: str | None = None) -> None:
         """The machine was read: plan for it, once."""
         told = self._review is not None or self._refusal is not None
-        if self.state.machine is not None and not self._planning and not told:
+        read = self.state.machine is not None and self.state.machine is not self._read_before
+        if read and not self._planning and not told:
             self._planning = True
             self.run_worker(self._plan, thread=True)
         super().state_changed(select)
@@ -102,8 +114,25 @@ class ReviewPage(Page):
         if isinstance(event.outcome, Review):
             self._review = event.outcome
             self._refusal = None
+            self._wait_for_rest()
         else:
             self._refusal = event.outcome
+        self.refresh_bindings()
+        self.state_changed()
+
+    def on_key(self) -> None:
+        """A key that does nothing yet, as Enter."""
+        if self._resting is not None:
+            self._wait_for_rest()
+
+    def _wait_for_rest(self) -> None:
+        """Nobody agrees to what he has not seen by a key that he pressed before, or keeps pressed."""
+        if self._resting is not None:
+            self._resting.stop()
+        self._resting = self.set_timer(REST_SECONDS, self._has_rested)
+
+    def _has_rested(self) -> None:
+        self._resting = None
         self.refresh_bindings()
         self.state_changed()
 
@@ -118,6 +147,8 @@ class ReviewPage(Page):
             return str(self._refusal.words or PROBLEMS_WORDS)
         if self._review is None:
             return _("Making the plan, and looking at what of it holds already. This takes a few seconds.")
+        if self._resting is not None:
+            return _("This is what will be done. It can be agreed to when no key was pressed for a moment.")
         return str(summary(self._review.plan, self._review.evidence))
 
     def entries(self) -> tuple[Entry, ...]:
@@ -135,7 +166,7 @@ class ReviewPage(Page):
         """Enter agrees, once there is something to agree to; of a problem it opens the page."""
         if self._refusal is not None and self._refusal.problems:
             return _("Go there")
-        return _("Carry out") if self._review is not None else ""
+        return _("Carry out") if self._review is not None and self._resting is None else ""
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """There is no way back between the agreement and its run, which no session would know of."""
@@ -275,7 +306,7 @@ def step_entry(step: Step, evidence: Words | None) -> Entry:
         sign=Sign.WAITING if evidence is None else Sign.PASSED,
         title=str(step.title),
         # The evidence is told below: beside the titles it would leave them no room.
-        detail=_("already so") if evidence is not None else str(span_words(step.seconds)),
+        detail=_("already so") if evidence is not None else str(duration(step)),
         aside=_("root") if step.root and evidence is None else "",
         explanation=tuple(parts),
     )

@@ -1,4 +1,7 @@
-"""Run: the steps as they are carried out. The run is a process of its own; this page only watches."""
+"""Run: the steps as they are carried out.
+
+The run is a process of its own: this page watches it and passes on what is wanted.
+"""
 
 import asyncio
 import time
@@ -141,7 +144,8 @@ class RunPage(RecoveringPage):
         stands_anew = before is None or before.state.status is not sight.state.status
         if stands_anew or read_again:
             self._problem = None
-            self.state.parting, self.state.guest_command = parting(sight.state), ""
+            self.state.parting = parting(sight.state, self.state.directory_option)
+            self.state.guest_command = ""
         if stands_anew or read_again or (before is not None and before.log_step != sight.log_step):
             self.refresh_bindings()
         if stands_anew:
@@ -149,6 +153,9 @@ class RunPage(RecoveringPage):
             self._shows_steps = False
         if stands_anew and before is not None:
             self.show_notice("")
+            if before.state.status is RunStatus.RUNNING:
+                # What the pages tell of the machine was read before the run changed it.
+                self.post_message(self.CheckAgain())
         self._follow(anew=stands_anew)
         goes_on = sight.state.status in (RunStatus.INTERRUPTED, RunStatus.RESTARTED)
         if stands_anew and goes_on and not self._tried_quietly:
@@ -255,7 +262,7 @@ class RunPage(RecoveringPage):
             return str(self._refusal)
         if self._stopping and self._status is RunStatus.RUNNING:
             return _("Stopping. What must not be cut off in the middle, such as dpkg, is brought to its end.")
-        return str(standing(self._sight, onlooker=self.state.watching_only))
+        return str(standing(self._sight, self.state.directory_option, onlooker=self.state.watching_only))
 
     @property
     def _refusal(self) -> Words | None:
@@ -305,7 +312,7 @@ class RunPage(RecoveringPage):
         if self._unread is not None and action in ACTING_ACTIONS:
             return False
         allowed = {
-            "stop": status is RunStatus.RUNNING,
+            "stop": status is RunStatus.RUNNING and not self._stopping,
             "leave": status is RunStatus.RUNNING,
             "retry": status is RunStatus.FAILED,
             "turn_over": self.failure is not None and not self.state.watching_only,
@@ -389,6 +396,7 @@ class RunPage(RecoveringPage):
             self.show_notice("")
             self._problem = await stop(self._store, run_id)
             self._stopping = self._problem is None
+            self.refresh_bindings()
             self.state_changed()
 
     def action_use_unverified(self) -> None:

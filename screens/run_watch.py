@@ -12,6 +12,7 @@ from kvmwizard.run.model import RunState, RunStatus, StepProgress, StepState, St
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.scheduler import FINISHED_WELL
 from kvmwizard.run.store import RunStore
+from kvmwizard.run.text import step_that_matters
 from kvmwizard.run.undo import last_changing_run
 from kvmwizard.words import Words, _, say, say_many
 from screens.terminal import Signs
@@ -44,7 +45,7 @@ class RunSight:
     state: RunState
     progress: dict[str, StepProgress]
     log_step: str | None
-    """The step whose log is shown: the one under way, else the failed or the last one."""
+    """The step whose log is shown: see `step_that_matters`."""
     log_lines: tuple[str, ...]
     more_to_undo: bool = False
     """The run took another one back, and one before that still stands."""
@@ -76,7 +77,7 @@ class RunWatch:
         }
         if not self._logs:
             self._logs = {step_id: self.store.log_path(self.run_id, step_id) for step_id in state.steps}
-        log_step = step_in_sight(state, self.preferred)
+        log_step = step_that_matters(state, self.preferred)
         return RunSight(
             state, progress, log_step, self._log_lines(log_step), self._stands_more(state), self._logs
         )
@@ -135,27 +136,6 @@ def why_no_log(step: Step, path: Path) -> Words:
             error=error.strerror or str(error),
         )
     return say("“{step}” has printed nothing so far.", step=step.title)
-
-
-def step_in_sight(state: RunState, preferred: str | None = None) -> str | None:
-    """The step that matters most now: failed, else under way, else the last that did something.
-
-    Of several under way it is the preferred one.
-
-    One that may fail stops nobody, and so takes nobody's look off what goes on after it.
-    """
-    may_fail = {step.id for step in state.plan.steps if not step.required}
-    for wanted in (StepStatus.FAILED, StepStatus.RUNNING, StepStatus.DONE):
-        found = [
-            step_id
-            for step_id, step in state.steps.items()
-            if step.status is wanted and not (wanted is StepStatus.FAILED and step_id in may_fail)
-        ]
-        if wanted is StepStatus.RUNNING and preferred in found:
-            return preferred
-        if found:
-            return found[-1] if wanted is StepStatus.DONE else found[0]
-    return None
 
 
 def steps_gone_without(state: RunState) -> int:
@@ -225,10 +205,10 @@ def is_being_counted(progress: StepProgress) -> bool:
 
 
 def progress_bar(fraction: float, signs: Signs, cells: int = BAR_CELLS) -> str:
-    """A bar and its percentage."""
+    """A percentage and its bar, which is what a narrow terminal cuts off."""
     part = min(max(fraction, 0.0), 1.0)
     full = round(part * cells)
-    return f"{signs.bar_full * full}{signs.bar_empty * (cells - full)} {part:>4.0%}"
+    return f"{part:>4.0%} {signs.bar_full * full}{signs.bar_empty * (cells - full)}"
 
 
 def progress_count(progress: StepProgress) -> str:
@@ -275,6 +255,8 @@ def step_explanation(step: Step, state: StepState, progress: StepProgress | None
         return (Part(_("Now"), _("It is under way; what it prints is below.")),)
     if state.status is StepStatus.WAITING and step.awaits_restart:
         return (Part(_("Next"), _("When all before it is done, you restart this machine, and it goes on.")),)
+    if state.status is StepStatus.WAITING and not step.needs:
+        return (Part(_("Next"), _("It waits for no other step: it begins as soon as the run goes on.")),)
     if state.status is StepStatus.WAITING:
         return (Part(_("Next"), _("It waits for the steps before it.")),)
     if state.words is None:

@@ -25,30 +25,36 @@ from screens.wizard import BUILT_SOURCES
 SOURCE_WORDS: dict[tuple[Project, str], tuple[Words, Words]] = {
     ("linux", "release"): (
         say("A release from kernel.org …"),
-        say("A version of your choice, downloaded as a tarball, verified, and built here as you."),
+        say("A version of your choice, downloaded as a tarball, verified, and built here, never as root."),
     ),
     ("linux", "git"): (
         say("A git tag …"),
         say(
-            "One tag of the stable repository, fetched without its history and built here as you. Later "
-            "tags then take less to fetch."
+            "One tag of the stable repository, fetched without its history and built here, never as root. "
+            "Later tags then take less to fetch."
         ),
     ),
     ("linux", "local-source"): (
         say("A tarball or folder of mine …"),
-        say("Sources that are on this machine already, built here as you. Nothing but you vouches for them."),
+        say(
+            "Sources that are on this machine already, built here, never as root. Nothing but you vouches "
+            "for them."
+        ),
     ),
     ("qemu", "release"): (
         say("A release from qemu.org …"),
-        say("A version of your choice, downloaded as a tarball, verified, and built here as you."),
+        say("A version of your choice, downloaded as a tarball, verified, and built here, never as root."),
     ),
     ("qemu", "git"): (
         say("A git tag …"),
-        say("One tag of QEMU's repository, fetched without its history and built here as you."),
+        say("One tag of QEMU's repository, fetched without its history and built here, never as root."),
     ),
     ("qemu", "local-source"): (
         say("A tarball or folder of mine …"),
-        say("Sources that are on this machine already, built here as you. Nothing but you vouches for them."),
+        say(
+            "Sources that are on this machine already, built here, never as root. Nothing but you vouches "
+            "for them."
+        ),
     ),
 }
 """Each way to get sources: its name, and what it is."""

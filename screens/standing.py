@@ -5,6 +5,7 @@ from functools import reduce
 from kvmwizard.run.leaving_out import steps_left_out
 from kvmwizard.run.model import RunState, RunStatus, StepStatus
 from kvmwizard.run.restart import restart_of
+from kvmwizard.run.text import not_begun
 from kvmwizard.words import Words, say, say_many
 from screens.failure import failure_in
 from screens.run_watch import RunSight, steps_ended, steps_gone_without
@@ -34,12 +35,9 @@ NEXT: dict[RunStatus, Words] = {
     RunStatus.STOPPED: say("Press Enter to go on where it stopped."),
     RunStatus.INTERRUPTED: say("Press Enter to go on; steps that are done are not done again."),
     RunStatus.NEEDS_ROOT: say("Press Enter to give your password again."),
-    RunStatus.NEEDS_RESTART: say(
-        "Restart this machine when it suits you, then open kvmwizard again. Enter proves what runs now."
-    ),
     RunStatus.RESTARTED: say("Should nothing happen, press Enter."),
 }
-"""What can be done about it."""
+"""What can be done about it; of a run that waits for a restart it names a command."""
 
 
 def in_a_row(*sentences: Words | None) -> Words:
@@ -50,14 +48,17 @@ def in_a_row(*sentences: Words | None) -> Words:
     )
 
 
-def standing(sight: RunSight, *, onlooker: bool = False) -> Words:
+def standing(sight: RunSight, option: str, *, onlooker: bool = False) -> Words:
     """How a run stands, what can be done about it, and what its last runner could not say in the journal.
 
-    With `onlooker`, for somebody who cannot do anything about it.
+    Args:
+        sight: the run as it was seen.
+        option: as of `advice` in `kvmwizard.run.text`.
+        onlooker: for somebody who cannot do anything about it.
     """
     state = sight.state
     notice = None if state.status is RunStatus.RUNNING else state.notice
-    return in_a_row(status_words(sight), ONLOOKING if onlooker else next_words(sight), notice)
+    return in_a_row(status_words(sight), ONLOOKING if onlooker else next_words(sight, option), notice)
 
 
 def unreadable(*, onlooker: bool) -> Words:
@@ -69,7 +70,9 @@ def unreadable(*, onlooker: bool) -> Words:
 def status_words(sight: RunSight) -> Words:
     """How a run stands."""
     state = sight.state
-    if _not_begun(state):
+    if not_begun(state):
+        if state.plan.undoes is not None:
+            return say("To take run {run} back was agreed to, but has not begun.", run=state.plan.undoes)
         return say("The run was agreed to, but has not begun.")
     if state.status is RunStatus.RUNNING:
         return say("{ended} of {total} steps done.", ended=steps_ended(state), total=len(state.steps))
@@ -105,10 +108,10 @@ def _after_restart(state: RunState) -> Words | None:
     return None
 
 
-def next_words(sight: RunSight) -> Words | None:
+def next_words(sight: RunSight, option: str) -> Words | None:
     """What can be done about how the run stands; None where there is nothing to do."""
     state = sight.state
-    if _not_begun(state):
+    if not_begun(state):
         return say("Press Enter to begin.")
     if state.status is RunStatus.DONE and state.plan.undoes is not None:
         return say("Press u to take that back, too.") if sight.more_to_undo else None
@@ -116,11 +119,13 @@ def next_words(sight: RunSight) -> Words | None:
         return say("Press Enter to try again.")
     if state.status is RunStatus.NEEDS_ROOT and _restart_status(state) is StepStatus.DONE:
         return say("Press Enter to give your password: it then becomes the default.")
+    if state.status is RunStatus.NEEDS_RESTART:
+        return say(
+            "Restart this machine when it suits you, then open the wizard again: {command}. Enter proves "
+            "what runs now.",
+            command=f"kvmwizard{option}",
+        )
     return NEXT[state.status]
-
-
-def _not_begun(state: RunState) -> bool:
-    return state.status is RunStatus.INTERRUPTED and not any(step.attempts for step in state.steps.values())
 
 
 def _restart_status(state: RunState) -> StepStatus | None:
@@ -129,16 +134,21 @@ def _restart_status(state: RunState) -> StepStatus | None:
     return None if step is None else state.steps[step.id].status
 
 
-def parting(state: RunState) -> Words:
-    """What whoever leaves the page is told of the run."""
+def parting(state: RunState, option: str) -> Words:
+    """What whoever leaves the page is told of the run; `option` as of `advice` in `kvmwizard.run.text`."""
+    wizard = f"kvmwizard{option}"
     if state.status is RunStatus.RUNNING:
         return say(
-            "The run goes on by itself. To watch it: kvmwizard. To see how it stands: kvmwizard status"
+            "The run goes on by itself. To watch it: {wizard}. To see how it stands: {status}",
+            wizard=wizard,
+            status=f"kvmwizard status{option}",
         )
     if state.status is RunStatus.DONE and state.plan.undoes is not None:
         return say("What could be taken back of run {run} is taken back.", run=state.plan.undoes)
     if state.status is RunStatus.DONE:
-        return say("The run is done. To prove that guests run: kvmwizard verify")
+        return say(
+            "The run is done. To prove that guests run: {command}", command=f"kvmwizard verify{option}"
+        )
     if state.status is RunStatus.NEEDS_RESTART:
-        return say("Restart this machine when it suits you. To go on after that: kvmwizard")
-    return say("The run is not finished. To go on with it, or to undo it: kvmwizard")
+        return say("Restart this machine when it suits you. To go on after that: {command}", command=wizard)
+    return say("The run is not finished. To go on with it, or to undo it: {command}", command=wizard)

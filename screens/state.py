@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kvmwizard.paths import directory_option
 from kvmwizard.words import Words
 from screens.wizard import PageEntry, pages_for
 
@@ -59,7 +60,11 @@ class Review:
 
 
 class WizardState:
-    """One wizard's knowledge; pages read it, and only the application changes it."""
+    """One wizard's knowledge, which pages read.
+
+    Only the application changes the session, the machine and its offers. Pages and their screens write
+    what they learn beside: `listings`, `advice`, and what is left on the terminal at the end.
+    """
 
     def __init__(self, state_directory: Path, host: "Host | None" = None) -> None:
         self.state_directory = state_directory
@@ -125,6 +130,11 @@ class WizardState:
             self.session = left.model_copy(update={"page": page, "run_id": None})
             self.store.save(self.session)
             self.saved = self.session
+
+    @property
+    def directory_option(self) -> str:
+        """What a command needs to mean this session, a space before it; empty for the user's own place."""
+        return directory_option(self.state_directory)
 
     @property
     def answers(self) -> "Answers":

@@ -24,7 +24,7 @@ from screens.verdicts import age_text, key_parts, marks_text, verdict_parts
 from screens.widgets.entries import Entry, Part, Sign
 from screens.widgets.entry_list import EntryList
 from screens.widgets.explanation import Explanation
-from screens.widgets.frame import KeyLine, Notice, TitleLine
+from screens.widgets.frame import PROGRAM_BINDINGS, KeyLine, Notice, TitleLine
 from screens.widgets.search_line import SearchLine
 
 SEARCHED_AT_ONCE = "0123456789."
@@ -61,6 +61,7 @@ class VersionChooser(ModalScreen[VersionEntry | None]):
         ),
         Binding("escape,left", "back", _("Back"), key_display="left", tooltip=_("Choose none")),
         Binding("enter", "next", _("Take"), tooltip=_("Take the selected version")),
+        *PROGRAM_BINDINGS,
     ]
 
     class Listed(Message):
@@ -233,8 +234,13 @@ class VersionChooser(ModalScreen[VersionEntry | None]):
             self.query_one(SearchLine).type(event.character)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002  -- Textual's signature
-        """While one types, letters are no keys."""
+        """While one types, / is a letter."""
         return action != "search" or not any(line.has_focus for line in self.query(SearchLine))
+
+    @property
+    def listed_actions(self) -> tuple[str, ...]:
+        """On a narrow terminal, what help says of every screen leaves its room to this screen's own keys."""
+        return ("press", "app.quit") if self.has_class("-narrow") else ()
 
     def press_label(self) -> str:
         """Space reads all of what is said of the version."""
@@ -262,7 +268,7 @@ class VersionChooser(ModalScreen[VersionEntry | None]):
 
     def candidates_label(self) -> str:
         """What the key does now."""
-        return _("Without candidates") if self._candidates_shown else _("Candidates")
+        return _("Hide candidates") if self._candidates_shown else _("Candidates")
 
     def action_mirrors(self) -> None:
         """Set from which servers versions come."""

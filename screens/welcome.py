@@ -158,8 +158,8 @@ WAY_WORDS: "dict[Way, tuple[Words, ...]]" = {
         say("From source"),
         say("Any Linux and QEMU, built on this machine"),
         say(
-            "You choose versions; they are fetched, verified and built as you, and the kernel must boot as "
-            "a guest before it is installed. Kernel or QEMU can still come as a package."
+            "You choose versions; they are fetched, verified and built, never as root, and the kernel must "
+            "boot as a guest before it is installed. Kernel or QEMU can still come as a package."
         ),
         say("From a quarter of an hour to hours, by the versions and the processors."),
         TAKEN_BACK,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from kvmwizard.answers.models import Answers, DistributionQemu, LocalQemu
 from kvmwizard.answers.proposals import module_state, native_emulators
+from kvmwizard.checks import evidence
 from kvmwizard.checks.iommu import boot_line_can_be_set
 from kvmwizard.host.facts import Facts
 from kvmwizard.host.host import Host
@@ -56,15 +57,23 @@ def iommu_obstacle(facts: Facts) -> Words | None:
     if facts.processor.architecture != "x86_64":
         return say("The IOMMU can be turned on by the wizard on x86-64 alone.")
     if facts.iommu.tables == ():
-        return say(
-            "The firmware gives no IOMMU. Turn on VT-d or AMD-Vi in the firmware's setup, then check again."
-        )
+        return _no_iommu(facts)
     if not boot_line_can_be_set(facts):
         return say(
             "The wizard can change the kernel command line only of GRUB as Debian and Ubuntu set it up. "
             "Add intel_iommu=on (Intel) to your boot loader's kernel command line yourself."
         )
     return None
+
+
+def _no_iommu(facts: Facts) -> Words:
+    """Why the firmware names none; a guest has no setup of its own to turn it on in."""
+    if evidence.above(facts) or evidence.container(facts):
+        return say("This machine is itself a guest, and was given no IOMMU; guests run without.")
+    return say(
+        "The firmware gives no IOMMU. Turn on VT-d or AMD-Vi in the firmware's setup, then check again on "
+        "the Hardware page (r)."
+    )
 
 
 def _kernel_problems(answers: Answers, facts: Facts) -> Iterator[AnswerProblem]:

@@ -135,7 +135,12 @@ def _refuse_what_apt_cannot(action: UnpackPackages) -> None:
     if not re.fullmatch(SUITE, action.suite) or not all(
         re.fullmatch(PACKAGE_NAME, name) for name in action.packages
     ):
-        raise Refusal(say("The plan names packages that no archive has. Make a new plan."))
+        raise Refusal(
+            say(
+                "The plan names packages that no archive has. "
+                "Make a new plan on the page Review (kvmwizard, then Esc)."
+            )
+        )
 
 
 def _downloaded(archive: Archive, job: Job, action: UnpackPackages, folder: Path) -> list[Path]:

@@ -101,7 +101,7 @@ def _version(tools: QemuTools, program: Path) -> str:
         raise BuildRefused(
             say(
                 "The build ended well, yet there is no {program}. Is its target among the build options? "
-                "Make a new plan.",
+                "Make a new plan on the page Review (kvmwizard, then Esc).",
                 program=str(program),
             )
         ) from error

@@ -13,6 +13,7 @@ from kvmwizard.commands.plan import evidence_of, planned
 from kvmwizard.commands.saved import State, answers_from, refusing_runs
 from kvmwizard.commands.skip import skip_step
 from kvmwizard.commands.stop import stop_current_run
+from kvmwizard.paths import directory_option
 from kvmwizard.run.model import RunState, RunStatus
 from kvmwizard.session import Session
 from kvmwizard.words import say
@@ -41,7 +42,7 @@ def run(options: Options) -> ExitCode:
         if not options.json:
             show(say("Going on with run {run}, which was agreed to before.", run=unfinished.run_id))
         return carry_out(saved, unfinished.run_id, options)
-    _refuse_while_under_way(unfinished)
+    _refuse_while_under_way(saved, unfinished)
     return _begin(saved, session, wanted, options)
 
 
@@ -50,14 +51,15 @@ def _agrees(answers: Answers, decided: Answers) -> bool:
     return all(getattr(answers, page) in {None, getattr(decided, page)} for page in Answers.model_fields)
 
 
-def _refuse_while_under_way(unfinished: RunState) -> None:
+def _refuse_while_under_way(saved: State, unfinished: RunState) -> None:
     if unfinished.status is RunStatus.RUNNING:
         raise CommandRefused(
             ExitCode.NOT_GOOD,
             say(
-                "Run {run}, of another plan, is under way. See it with kvmwizard status, and let it end "
-                "before giving it new answers.",
+                "Run {run}, of another plan, is under way. See it with {command}, and let it end before "
+                "giving it new answers.",
                 run=unfinished.run_id,
+                command=f"kvmwizard status{directory_option(saved.directory)}",
             ),
         )
 

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Mapping
 
-from kvmwizard.commands.directory import directory_option
 from kvmwizard.commands.exit_code import CommandRefused, ExitCode
 from kvmwizard.commands.machine import read_machine
 from kvmwizard.commands.output import complain, show, show_json, width
@@ -12,6 +11,7 @@ from kvmwizard.commands.proving import Progress, show_proof
 from kvmwizard.commands.saved import State, refusing_runs
 from kvmwizard.commands.status import EXIT_CODES
 from kvmwizard.commands.watch import reporter_for, watch
+from kvmwizard.paths import directory_option
 from kvmwizard.proof.choose import chosen_qemu
 from kvmwizard.proof.json import proof_report
 from kvmwizard.proof.prove import prove
@@ -72,7 +72,10 @@ def _watched(saved: State, run_id: str, options: Options, known: Mapping[str, St
     except KeyboardInterrupt as interrupt:
         raise CommandRefused(
             ExitCode.RESUMABLE,
-            say("Left while the run is stopping. See how it stands with: kvmwizard status"),
+            say(
+                "Left while the run is stopping. See how it stands with: {command}",
+                command=f"kvmwizard status{directory_option(saved.directory)}",
+            ),
         ) from interrupt
 
 
@@ -87,7 +90,7 @@ def _explain(saved: State, state: RunState, options: Options) -> None:
             if lines:
                 show(say("The last lines of {path}:", path=str(path)))
                 show("\n".join(f"  {line}" for line in lines))
-    for words in advice(state, directory_option(options)):
+    for words in advice(state, directory_option(saved.directory)):
         show("\n".join(wrapped(str(words), width())))
 
 

@@ -1,6 +1,5 @@
 """The state directory that the options ask for; light, since the wizard's first frame waits for it."""
 
-import shlex
 from pathlib import Path
 
 from kvmwizard.commands.exit_code import CommandRefused, ExitCode
@@ -14,10 +13,3 @@ def asked_state_directory(options: Options) -> Path:
         return state_directory(options.state_dir)
     except DirectoryRefused as refused:
         raise CommandRefused(ExitCode.WRONG_USE, refused.words) from refused
-
-
-def directory_option(options: Options) -> str:
-    """What a further command needs to find the same runs, a space before it; empty for the user's own."""
-    if options.state_dir is None:
-        return ""
-    return f" --state-dir {shlex.quote(str(options.state_dir.absolute()))}"

@@ -82,12 +82,13 @@ def _end_without_output(error: BaseException | None) -> int:
 
 def _report_fault(options: Options, error: Exception) -> None:
     """Say that the fault is ours, and keep the details for a report."""
-    from kvmwizard.commands.fault import keep_details  # noqa: PLC0415  -- hardly ever needed
+    from kvmwizard.commands.fault import keep_details, status_command  # noqa: PLC0415  -- hardly ever needed
 
     complain(
         say(
             "kvmwizard came upon a fault of its own and had to end. A run that was under way goes on "
-            "by itself; see it with: kvmwizard status"
+            "by itself; see it with: {command}",
+            command=status_command(options.state_dir),
         )
     )
     complain(keep_details(options.state_dir, error))

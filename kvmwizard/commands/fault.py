@@ -7,8 +7,18 @@ import traceback
 from pathlib import Path
 
 from kvmwizard import __version__
-from kvmwizard.paths import private_directory, state_directory, write_atomically
+from kvmwizard.paths import directory_option, private_directory, state_directory, write_atomically
 from kvmwizard.words import Words, say
+
+
+def status_command(chosen: Path | None) -> str:
+    """What shows how a run stands; whatever went wrong, this does not."""
+    try:
+        option = "" if chosen is None else directory_option(state_directory(chosen))
+    except OSError:
+        # A relative path, and the directory that it is relative to is gone.
+        option = ""
+    return f"kvmwizard status{option}"
 
 
 def keep_details(chosen: Path | None, error: BaseException) -> Words:

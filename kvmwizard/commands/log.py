@@ -3,17 +3,16 @@
 import time
 from collections.abc import Sequence
 
-from kvmwizard.commands.directory import directory_option
 from kvmwizard.commands.exit_code import CommandRefused, ExitCode
 from kvmwizard.commands.look import nothing_was_run, state_to_look_at
 from kvmwizard.commands.output import complain, show, show_bytes, show_json, width
 from kvmwizard.commands.parser import Options
 from kvmwizard.commands.saved import refusing_runs
-from kvmwizard.paths import cannot_write
+from kvmwizard.paths import cannot_write, directory_option
 from kvmwizard.run.log import LogFollower
 from kvmwizard.run.model import RunState, RunStatus, StepState, StepStatus
 from kvmwizard.run.store import RunStore
-from kvmwizard.run.text import advice, not_begun, standing, step_lines
+from kvmwizard.run.text import advice, not_begun, standing, step_lines, step_that_matters
 from kvmwizard.words import Words, say
 
 LOOK_SECONDS = 0.25
@@ -29,7 +28,7 @@ def run(options: Options) -> ExitCode:
     saved = state_to_look_at(options)
     run_id = saved.current_run(saved.session())
     if run_id is None:
-        raise CommandRefused(ExitCode.NOT_GOOD, nothing_was_run())
+        raise CommandRefused(ExitCode.NOT_GOOD, nothing_was_run(saved.directory))
     with refusing_runs():
         state = saved.runs.read(run_id)
         named = _known_step(options.step, state) if options.step is not None else None
@@ -55,17 +54,10 @@ def _known_step(name: str, state: RunState) -> str:
 
 
 def _step_that_matters(state: RunState) -> str:
-    """The running step, else the failed one, else the one that ended last; with nothing begun the first.
-
-    Raises CommandRefused for a run that has no steps.
-    """
+    """As of `step_that_matters`; with nothing begun the first. Raises CommandRefused where there are none."""
     if not state.steps:
         raise CommandRefused(ExitCode.NOT_GOOD, say("Nothing has been run yet, so there is no log."))
-    for status in (StepStatus.RUNNING, StepStatus.FAILED):
-        for step_id, step in state.steps.items():
-            if step.status is status:
-                return step_id
-    return max(state.steps, key=lambda step_id: state.steps[step_id].started or 0.0)
+    return step_that_matters(state) or next(iter(state.steps))
 
 
 class _Log:
@@ -134,6 +126,7 @@ class _Following:
     def __init__(self, runs: RunStore, run_id: str, named: str | None, options: Options) -> None:
         self._runs, self._run_id, self._options = runs, run_id, options
         self._named = named
+        self._option = directory_option(runs.state_directory)
         self._log: _Log | None = None
         self._followed: set[str] = set()
         self._since: float | None = None
@@ -145,7 +138,12 @@ class _Following:
         try:
             state = self._follow()
         except KeyboardInterrupt:
-            complain(say("No longer following. The run is not stopped by this: kvmwizard status"))
+            complain(
+                say(
+                    "No longer following. The run is not stopped by this: {command}",
+                    command=f"kvmwizard status{self._option}",
+                )
+            )
             return
         self._say_how_it_stands(state)
 
@@ -210,5 +208,5 @@ class _Following:
         if state.status is RunStatus.RUNNING:
             return
         complain(standing(state))
-        for words in advice(state, directory_option(self._options)):
+        for words in advice(state, self._option):
             complain(words)

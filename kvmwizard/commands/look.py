@@ -2,12 +2,14 @@
 
 import os
 import pwd
+import stat
 from pathlib import Path
 
 from kvmwizard.commands.exit_code import CommandRefused, ExitCode
 from kvmwizard.commands.parser import Options
 from kvmwizard.commands.saved import State
 from kvmwizard.job import become
+from kvmwizard.paths import directory_option
 from kvmwizard.words import Words, say
 
 USUAL_DIRECTORY = ".local/state/kvmwizard"
@@ -32,20 +34,33 @@ def state_to_look_at(options: Options) -> State:
         return state
     if os.geteuid() == 0 and status.st_uid != 0:
         _become_owner(status.st_uid, status.st_gid)
-    elif status.st_uid != os.geteuid():
+    elif status.st_uid != os.geteuid() and _may_hold_runs(state.directory, status):
         raise CommandRefused(ExitCode.WRONG_USE, _not_yours(state.directory))
     return state
 
 
-def nothing_was_run() -> Words:
-    """That there is no run; to somebody who called sudo, where their own ones are."""
+def nothing_was_run(directory: Path) -> Words:
+    """That there is no run in this state directory; to somebody who called sudo, where their own ones are."""
     own = _directory_of_sudo_s_caller()
     if own is None:
-        return say("Nothing has been run yet. To see what would be done: kvmwizard plan")
+        return say(
+            "Nothing has been run yet. To see what would be done: {command}",
+            command=f"kvmwizard plan{directory_option(directory)}",
+        )
     return say(
         "Root has run nothing yet. What you have run, you see without sudo, or with --state-dir {directory}",
         directory=str(own),
     )
+
+
+def _may_hold_runs(directory: Path, status: os.stat_result) -> bool:
+    """False for a file, and for a directory that everybody may look into, and that has no runs."""
+    if not stat.S_ISDIR(status.st_mode):
+        return False
+    try:
+        return (directory / "runs").is_dir()
+    except PermissionError:
+        return True
 
 
 def _not_yours(directory: Path) -> Words:

@@ -165,8 +165,8 @@ def _add_apply(commands: "Commands[argparse.ArgumentParser]") -> None:
     _add_answers(
         parser,
         _(
-            "a JSON file of answers (default: the wizard's, completed by its proposals); where nobody can be "
-            "asked, to name it is to agree"
+            "a JSON file of answers (default: the wizard's, completed by its proposals); where nobody is at "
+            "a terminal, to name it is to agree"
         ),
     )
     _add_sources(parser)
@@ -177,7 +177,13 @@ def _add_apply(commands: "Commands[argparse.ArgumentParser]") -> None:
         metavar=_("STEP"),
         help=_("go on without the step, which failed, and without what needs it"),
     )
-    _add_consent(parser)
+    _add_consent(
+        parser,
+        _(
+            "print events as JSON, one a line; asks nothing, so beginning needs --yes or, without a "
+            "terminal, --answers"
+        ),
+    )
 
 
 def _add_status(commands: "Commands[argparse.ArgumentParser]") -> None:
@@ -225,7 +231,7 @@ def _add_undo(commands: "Commands[argparse.ArgumentParser]") -> None:
         metavar=_("RUN"),
         help=_("the run's id (default: the last one that changed something)"),
     )
-    _add_consent(parser)
+    _add_consent(parser, _("print events as JSON, one a line; asks nothing, so beginning needs --yes"))
 
 
 def _add_report(commands: "Commands[argparse.ArgumentParser]") -> None:
@@ -319,9 +325,7 @@ def _add_json(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--json", action="store_true", help=_("print JSON, for programs"))
 
 
-def _add_consent(parser: argparse.ArgumentParser) -> None:
+def _add_consent(parser: argparse.ArgumentParser, json_meaning: str) -> None:
     parser.add_argument("--yes", action="store_true", help=_("do not ask before beginning"))
     parser.add_argument("--no-verify", action="store_true", help=_("do not prove the result"))
-    parser.add_argument(
-        "--json", action="store_true", help=_("print events as JSON, one a line; needs --yes")
-    )
+    parser.add_argument("--json", action="store_true", help=json_meaning)

@@ -9,7 +9,9 @@ from kvmwizard.commands.output import show, width
 from kvmwizard.commands.plan import evidence_of, planned
 from kvmwizard.commands.saved import State
 from kvmwizard.host.facts import Facts
+from kvmwizard.paths import directory_option
 from kvmwizard.plan.text import plan_as_text
+from kvmwizard.run.expected import expected_seconds
 from kvmwizard.words import say
 
 
@@ -21,11 +23,11 @@ def report_plainly(state: State) -> ExitCode:
     facts = read_machine()
     show(checks_as_text(judge(facts), facts, width(), colour=False))
     show()
-    _show_plan(state.session().answers, facts)
+    _show_plan(state.session().answers, facts, directory_option(state.directory))
     return ExitCode.GOOD
 
 
-def _show_plan(answers: Answers, facts: Facts) -> None:
+def _show_plan(answers: Answers, facts: Facts, option: str) -> None:
     try:
         plan = planned(answers, facts)
     except CommandRefused as refused:
@@ -33,11 +35,13 @@ def _show_plan(answers: Answers, facts: Facts) -> None:
         for words in (refused.words, *refused.details):
             show(words)
         return
-    show(plan_as_text(plan, evidence_of(plan, facts), width()))
+    evidence = evidence_of(plan, facts)
+    show(plan_as_text(plan, evidence, width(), expected_seconds(plan, evidence)))
     show()
     show(
         say(
-            "The wizard needs a terminal. Without one, carry this plan out with kvmwizard apply --yes, "
-            "and see kvmwizard --help."
+            "The wizard needs a terminal. Without one, carry this plan out with {command}, and see "
+            "kvmwizard --help.",
+            command=f"kvmwizard apply --yes{option}",
         )
     )

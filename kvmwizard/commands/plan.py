@@ -17,6 +17,7 @@ from kvmwizard.plan.model import Plan
 from kvmwizard.plan.refused import PlanRefused
 from kvmwizard.plan.shell import plan_as_shell
 from kvmwizard.plan.text import plan_as_text
+from kvmwizard.run.expected import expected_seconds
 from kvmwizard.run.observe import plan_evidence
 from kvmwizard.run.restoring import told_of_this_machine
 from kvmwizard.words import Words
@@ -32,7 +33,7 @@ def run(options: Options) -> ExitCode:
     elif options.format == "json":
         show_json(plan_report(plan, evidence))
     else:
-        show(plan_as_text(plan, evidence, width()))
+        show(plan_as_text(plan, evidence, width(), expected_seconds(plan, evidence)))
     return ExitCode.GOOD
 
 

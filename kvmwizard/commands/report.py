@@ -58,4 +58,4 @@ def _tell(report: Report, path: Path, options: Options, *, written: bool) -> Non
     elif written:
         show(say("Written to {path}, for you alone to read. Look at it before you send it.", path=str(path)))
     else:
-        show(say("Nothing was written. To write it: kvmwizard report --yes"))
+        show(say("Nothing was written. To write it, run the same again with --yes."))

@@ -12,6 +12,7 @@ from kvmwizard.commands.directory import asked_state_directory
 from kvmwizard.commands.exit_code import CommandRefused, ExitCode
 from kvmwizard.commands.output import complain
 from kvmwizard.commands.parser import Options
+from kvmwizard.paths import directory_option
 from kvmwizard.run.model import RunState, RunStatus
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.store import RunStore
@@ -67,7 +68,8 @@ class State:
                     ExitCode.WRONG_USE,
                     say(
                         "Nothing was changed, since --yes agreed to the answers that were saved. To go by "
-                        "the defaults, run the same again; to see them first: kvmwizard plan"
+                        "the defaults, run the same again; to see them first: {command}",
+                        command=f"kvmwizard plan{directory_option(self.directory)}",
                     ),
                 )
         return loaded.session
@@ -108,9 +110,10 @@ class State:
                 ExitCode.NOT_GOOD,
                 say(
                     "Another kvmwizard (process {process}) is at work on the same answers. Close it first; "
-                    "where its terminal is gone, the wizard (kvmwizard alone) offers to end it. Or name "
+                    "where its terminal is gone, the wizard ({command} alone) offers to end it. Or name "
                     "another directory with --state-dir DIRECTORY.",
                     process=self.sessions.holder() or "?",
+                    command=f"kvmwizard{directory_option(self.directory)}",
                 ),
             )
 

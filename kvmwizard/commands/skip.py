@@ -6,6 +6,7 @@ from kvmwizard.commands.exit_code import CommandRefused, ExitCode
 from kvmwizard.commands.output import show, show_json
 from kvmwizard.commands.parser import Options
 from kvmwizard.commands.saved import State
+from kvmwizard.paths import directory_option
 from kvmwizard.run.leaving_out import UNDER_WAY, also_left_out, why_not_left_out
 from kvmwizard.run.model import RunState, RunStatus
 from kvmwizard.words import _, say, say_many
@@ -18,7 +19,10 @@ def skip_step(saved: State, step: str, options: Options) -> ExitCode:
     if unfinished is None:
         raise CommandRefused(
             ExitCode.WRONG_USE,
-            say("No run is unfinished, so there is nothing to skip. See: kvmwizard status"),
+            say(
+                "No run is unfinished, so there is nothing to skip. See: {command}",
+                command=f"kvmwizard status{directory_option(saved.directory)}",
+            ),
         )
     refused = why_not_left_out(unfinished.plan, unfinished.steps, step)
     if unfinished.status is RunStatus.RUNNING:
@@ -44,7 +48,10 @@ def _agree(run: RunState, step: str, options: Options) -> None:
     if not somebody_can_answer(options):
         raise CommandRefused(
             ExitCode.WRONG_USE,
-            say("Nobody is at a terminal to agree to that. Nothing was changed. To agree, add --yes."),
+            say(
+                "Nobody can be asked here (no terminal, output that is piped, or --json). Nothing was "
+                "changed. To agree to that, run the same again with --yes."
+            ),
         )
     if not agreed(_("Go on without that? [y/N] ")):
         raise CommandRefused(ExitCode.NOT_GOOD, say("Nothing was changed."))

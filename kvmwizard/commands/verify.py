@@ -5,12 +5,14 @@ from kvmwizard.commands.carry_out import carry_out
 from kvmwizard.commands.consent import agreed, somebody_can_answer
 from kvmwizard.commands.decisions import require_user
 from kvmwizard.commands.exit_code import ExitCode
+from kvmwizard.commands.given_qemu import named_qemu
 from kvmwizard.commands.machine import read_machine
 from kvmwizard.commands.output import show, show_json, width
 from kvmwizard.commands.parser import Options
 from kvmwizard.commands.proving import Progress, show_proof
 from kvmwizard.commands.saved import State
 from kvmwizard.host.facts import Facts
+from kvmwizard.paths import directory_option
 from kvmwizard.plan.build_model import SetDefaultBoot
 from kvmwizard.proof.choose import chosen_qemu
 from kvmwizard.proof.json import proof_report
@@ -30,12 +32,13 @@ def run(options: Options) -> ExitCode:
     facts = read_machine()
     if options.user is not None:
         require_user(options.user, facts)
+    named = None if options.qemu is None else named_qemu(options.qemu)
     state = State.of(options)
     session = state.session()
     last = last_run(state, session)
     failure = None if last is None else restart_failure(last)
     proof = prove(
-        options.qemu or chosen_qemu(facts, session.answers),
+        named or chosen_qemu(facts, session.answers),
         options.user or proved_user(session.answers, facts),
         Progress().tell,
         expected_kernel=None if last is None or not kernel_is_installed(last) else brought_kernel(last),
@@ -53,20 +56,28 @@ def run(options: Options) -> ExitCode:
 
 def _go_on(saved: State, waiting: RunState, options: Options, proof: Proof) -> ExitCode:
     """The new kernel runs: do what the run has left for that, if the proof is good and somebody agrees."""
+    option = directory_option(saved.directory)
     show()
     if not proof.good:
         _tell(
             say(
                 "The new kernel is not made the default, since guests were not proved to run with it. Do "
-                "what is said above, then run this again; or take everything back: kvmwizard undo"
+                "what is said above, then run this again; or take everything back: {command}",
+                command=f"kvmwizard undo {waiting.run_id}{option}",
             )
         )
         return ExitCode.NOT_GOOD
     if not somebody_can_answer(options):
-        _tell(say("Run {run} has more to do after the restart: kvmwizard apply", run=waiting.run_id))
+        _tell(
+            say(
+                "Run {run} has more to do after the restart: {command}",
+                run=waiting.run_id,
+                command=f"kvmwizard apply{option}",
+            )
+        )
         return ExitCode.GOOD
     if not agreed(str(_question(waiting))):
-        _tell(say("Nothing was changed. To do it later: kvmwizard apply"))
+        _tell(say("Nothing was changed. To do it later: {command}", command=f"kvmwizard apply{option}"))
         return ExitCode.GOOD
     saved.take()
     options.no_verify = True

@@ -13,13 +13,15 @@ STEP_INDENT = "    "
 COMMAND_INDENT = "      "
 
 
-def plan_as_text(plan: Plan, evidence: Mapping[str, Words], width: int) -> str:
+def plan_as_text(plan: Plan, evidence: Mapping[str, Words], width: int, seconds: float | None = None) -> str:
     """Numbered steps with who does them, their exact commands, and what they take.
 
     Args:
         plan: what to show.
         evidence: by step id, what shows that the step's work is done already.
         width: terminal cells a line may take; commands are never broken.
+        seconds: how long all that is left takes, as the run's scheduler expects it; without it, as if its
+            steps came one after the other.
     """
     width = max(width, LEAST_WIDTH)
     lines = wrapped(str(_heading(plan)), width)
@@ -32,7 +34,10 @@ def plan_as_text(plan: Plan, evidence: Mapping[str, Words], width: int) -> str:
         for note in plan.notes:
             lines += _indented(note, width, first="  - ")
     left = [step for step in plan.steps if step.id not in evidence]
-    lines += ["", *wrapped(str(_total(left)), width), _("Digest: {digest}", digest=plan_digest(plan))]
+    if seconds is None:
+        seconds = sum(step.seconds for step in left)
+    total = _total(left, seconds)
+    lines += ["", *wrapped(str(total), width), _("Digest: {digest}", digest=plan_digest(plan))]
     return "\n".join(lines) + "\n"
 
 
@@ -44,10 +49,10 @@ def _heading(plan: Plan) -> Words:
     return say("What will be done, so that {user} can run guests", user=plan.user)
 
 
-def _total(steps: list[Step]) -> Words:
+def _total(steps: list[Step], seconds: float) -> Words:
     if not steps:
         return say("Nothing is left to do.")
-    time = span_words(sum(step.seconds for step in steps))
+    time = span_words(seconds)
     size = sum(step.disk_bytes for step in steps)
     if not size:
         return say("To do: about {time}.", time=time)
@@ -72,14 +77,15 @@ def _step_lines(
 def _cost(step: Step, builder: str | None) -> Words:
     """Who does the step, how long it takes, and how much of the disk."""
     actor = _actor(step, builder)
-    if not step.seconds and not step.disk_bytes:
-        return say("by {actor}, at once", actor=actor)
-    time = span_words(step.seconds)
+    time = say("about {time}", time=duration(step)) if step.seconds else duration(step)
     if step.disk_bytes:
-        return say(
-            "by {actor}, about {time}, {size}", actor=actor, time=time, size=size_words(step.disk_bytes)
-        )
-    return say("by {actor}, about {time}", actor=actor, time=time)
+        return say("by {actor}, {time}, {size}", actor=actor, time=time, size=size_words(step.disk_bytes))
+    return say("by {actor}, {time}", actor=actor, time=time)
+
+
+def duration(step: Step) -> Words:
+    """How long the step takes by itself, as `2 minutes`."""
+    return span_words(step.seconds) if step.seconds else say("at once")
 
 
 def _actor(step: Step, builder: str | None) -> Place:

@@ -30,11 +30,12 @@ def chosen_qemu(facts: Facts, answers: Answers | None = None) -> str | None:
     return next((path for path in packaged if path in paths), paths[0] if paths else None)
 
 
-def guest_command_line(qemu: str, architecture: str) -> tuple[str, ...]:
-    """How to start a guest of one's own: 2 GiB of memory, less on a machine with less than 4.
+MAKE_DISK = "truncate -s 20G disk.img"
+"""Makes the disk of `guest_command_line`: a QEMU that is built here comes without qemu-img."""
 
-    With a disk that truncate(1) makes: a QEMU that is built here comes without qemu-img.
-    """
+
+def guest_command_line(qemu: str, architecture: str) -> tuple[str, ...]:
+    """How to start a guest of one's own: 2 GiB of memory, less on a machine with less than 4."""
     half = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // MEGABYTES // 2
     megabytes = max(256, min(2048, half // 256 * 256))
     return (

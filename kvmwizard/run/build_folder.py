@@ -33,7 +33,11 @@ def builder_ids(builder: str | None) -> tuple[int, int]:
         account = pwd.getpwnam(builder)
     except KeyError as error:
         raise RunRefused(
-            say("There is no user {user} to build as. Make a new plan.", user=builder)
+            say(
+                "There is no user {user} to build as. "
+                "Make a new plan on the page Review (kvmwizard, then Esc).",
+                user=builder,
+            )
         ) from error
     return account.pw_uid, account.pw_gid
 

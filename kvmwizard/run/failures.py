@@ -7,7 +7,7 @@ from dataclasses import replace
 from kvmwizard.job import DISK_FULL
 from kvmwizard.plan.model import RunCommand, RunGuestAs, Step
 from kvmwizard.run.root_client import Outcome
-from kvmwizard.words import Words, say
+from kvmwizard.words import Place, Words, say
 
 ATTEMPT_MARK = "=== attempt "
 """How the line in a log begins under which an attempt's output stands."""
@@ -25,7 +25,7 @@ DPKG_ACCOUNT = re.compile(
 
 CAUSES: tuple[tuple[re.Pattern[str], Words], ...] = (
     (
-        re.compile(r"No space left on device|have enough free space"),
+        re.compile(r"No space left on device|Disk quota exceeded|have enough free space"),
         DISK_FULL,
     ),
     (
@@ -66,7 +66,7 @@ CAUSES: tuple[tuple[re.Pattern[str], Words], ...] = (
     ),
     (
         re.compile(r"dependency problems prevent removal|dependency problems - not removing"),
-        say("Other installed packages need these by now, so they stay."),
+        say("Other installed packages need these by now, so they stay. Remove those first, or leave it so."),
     ),
     (
         re.compile(r"Module \S+ not found in directory"),
@@ -97,17 +97,25 @@ CAUSES: tuple[tuple[re.Pattern[str], Words], ...] = (
         re.compile(r"Module \S+ is in use"),
         say("Something still uses the module. Shut the guests down, then retry."),
     ),
-    (
-        re.compile(r"Permission denied|Operation not permitted"),
-        say("The system did not permit it, even to root. A container or a security module may be why."),
-    ),
 )
 """Known causes, by what the log says; the first that is found is told."""
 
+NOT_PERMITTED = re.compile(r"Permission denied|Operation not permitted")
+"""Told after those, since much of what they name ends in it."""
+NOT_PERMITTED_TO_ROOT = say(
+    "The system did not permit it, even to root. A container or a security module may be why: look for it in "
+    "the kernel's log (dmesg), then retry."
+)
+NOT_PERMITTED_TO_USER = say("The system did not permit it. Look at the path that the log names, then retry.")
+
 CODES: dict[str, Words] = {
-    "user": say("There is no user {detail} on this machine. Choose another user, then make a new plan."),
+    "user": say(
+        "There is no user {detail} on this machine. Choose another user, then "
+        "make a new plan on the page Review (kvmwizard, then Esc)."
+    ),
     "group": say(
-        "The group {detail} is not there, or is not the one that /dev/kvm belongs to. Make a new plan."
+        "The group {detail} is not there, or is not the one that /dev/kvm belongs to. "
+        "Make a new plan on the page Review (kvmwizard, then Esc)."
     ),
     "lock": say("The lock {detail} was held by another program all the time. Let that finish, then retry."),
     "timed-out": say(
@@ -118,15 +126,23 @@ CODES: dict[str, Words] = {
         "{detail} is not a plain place that root alone can change, so nothing was written. Look at it."
     ),
     "device": say("{detail} is not a device. Look at what stands in its place."),
-    "members": say("The group still has members ({detail}), so it stays."),
-    "repair": say("An earlier package operation was interrupted and could not be finished ({detail})."),
+    "members": say(
+        "The group still has members ({detail}), so it stays. Take them out of it "
+        "(gpasswd --delete {user} {group}), then retry."
+    ),
+    "repair": say(
+        "An earlier package operation was interrupted and could not be finished ({detail}). Run "
+        "dpkg --configure -a as root and see what it says, then retry."
+    ),
     "payload": say(
         "What was to be installed is not what was staged, or does not belong there: {detail}. Nothing of it "
-        "stays installed. Remove the build folder, then make a new plan."
+        "stays installed. Remove the build folder, then "
+        "make a new plan on the page Review (kvmwizard, then Esc)."
     ),
     "taken": say(
         "{detail} is there already and was not installed by kvmwizard, so nothing was overwritten. Remove "
-        "it, or choose another local version or prefix, then make a new plan."
+        "it, or choose another local version or prefix, then "
+        "make a new plan on the page Review (kvmwizard, then Esc)."
     ),
     "running": say(
         "Linux {detail} runs right now, so its files are neither replaced nor removed. Choose another local "
@@ -162,7 +178,9 @@ def failure_words(step: Step, outcome: Outcome, log: Sequence[str], found: Words
     attempt = last_attempt(log)
     text = "\n".join(attempt)
     if outcome.code == "system":
-        return _cause(outcome.detail) or _coded(outcome)
+        # For a user's step the detail itself names the path, which the log does not.
+        refused = _not_permitted(step, outcome.detail) if step.root else None
+        return _cause(outcome.detail) or refused or _coded(outcome)
     if outcome.code is not None and outcome.code not in ("killed", "command"):
         return _coded(outcome)
     guest = next((action for action in step.actions if isinstance(action, RunGuestAs)), None)
@@ -172,7 +190,7 @@ def failure_words(step: Step, outcome: Outcome, log: Sequence[str], found: Words
             user=guest.user,
             problem=outcome.output or _last_line(attempt),
         )
-    cause = _cause(text)
+    cause = _cause(text) or _not_permitted(step, text)
     if cause is not None:
         return cause
     if outcome.code is not None:
@@ -183,16 +201,27 @@ def failure_words(step: Step, outcome: Outcome, log: Sequence[str], found: Words
         line = _last_line(attempt)
         if line in _announcements(step):
             return say(
-                "Its command ended with code {code} and said nothing: {line}",
+                "Its command ended with code {code} and said nothing: {line}. See its whole log, then retry.",
                 code=outcome.returncode,
                 line=line,
             )
         return say(
-            "Its command ended with code {code}. It said last: {line}.", code=outcome.returncode, line=line
+            "Its command ended with code {code}. It said last: {line}. See its whole log, then retry.",
+            code=outcome.returncode,
+            line=line,
+        )
+    return _in_vain(found)
+
+
+def _in_vain(found: Words | None) -> Words:
+    if found is None:
+        return say(
+            "Its commands succeeded, yet it is not as it shall be. Retry; if it happens again, save a report."
         )
     return say(
-        "Its commands succeeded, yet it is not as it shall be: {found}.",
-        found=found if found is not None else "",
+        "Its commands succeeded, yet it is not as it shall be: {found}. Retry; if it happens again, save a "
+        "report.",
+        found=found,
     )
 
 
@@ -205,6 +234,12 @@ def _announcements(step: Step) -> frozenset[str]:
 
 def _cause(text: str) -> Words | None:
     return next((words for pattern, words in CAUSES if pattern.search(text)), None)
+
+
+def _not_permitted(step: Step, text: str) -> Words | None:
+    if NOT_PERMITTED.search(text) is None:
+        return None
+    return NOT_PERMITTED_TO_ROOT if step.root else NOT_PERMITTED_TO_USER
 
 
 def last_attempt(log: Sequence[str]) -> tuple[str, ...]:
@@ -232,13 +267,22 @@ def interrupted_words(times: int) -> Words:
 def _coded(outcome: Outcome) -> Words:
     words = CODES.get(outcome.code or "")
     if words is not None:
-        return replace(words, places={"detail": outcome.detail})
+        return replace(words, places={"detail": outcome.detail, **_named_members(outcome)})
     return say(
-        "The root helper did not do it: {code}, {detail}. Make a new plan; if that is refused too, "
+        "The root helper did not do it: {code}, {detail}. "
+        "Make a new plan on the page Review (kvmwizard, then Esc); if that is refused too, "
         "kvmwizard plan --format sh writes a script to run as root.",
         code=outcome.code or "",
         detail=outcome.detail or "-",
     )
+
+
+def _named_members(outcome: Outcome) -> dict[str, Place]:
+    """Whom the root helper found in which group: `kvm: alice, bob`."""
+    if outcome.code != "members":
+        return {}
+    group, _, members = outcome.detail.partition(": ")
+    return {"group": group, "user": "USER" if ", " in members else members}
 
 
 def _last_line(log: Sequence[str]) -> str:

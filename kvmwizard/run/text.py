@@ -53,6 +53,29 @@ def not_begun(state: RunState) -> bool:
     return state.status is RunStatus.INTERRUPTED and untouched
 
 
+def step_that_matters(state: RunState, preferred: str | None = None) -> str | None:
+    """The step whose log one wants to read: what runs, and once the run is over what failed.
+
+    Where there is neither, it is the step that was begun last; None where none was. A step that may fail
+    stops nobody, and so takes nobody's look off what goes on after it.
+
+    Args:
+        state: the run.
+        preferred: the one of several that run, or failed, that somebody chose.
+    """
+    running = [name for name, step in state.steps.items() if step.status is StepStatus.RUNNING]
+    failed = [
+        step.id
+        for step in state.plan.steps
+        if step.required and state.steps[step.id].status is StepStatus.FAILED
+    ]
+    wanted = (running or failed) if state.status is RunStatus.RUNNING else (failed or running)
+    if wanted:
+        return preferred if preferred in wanted else wanted[0]
+    begun = {name: step.started for name, step in state.steps.items() if step.started is not None}
+    return max(begun, key=lambda name: begun[name], default=None)
+
+
 def standing(state: RunState) -> Words:
     """How the run stands, in a sentence."""
     if not_begun(state):

@@ -17,10 +17,18 @@ from kvmwizard.wrapping import wrapped
 from screens.terminal import Signs
 from screens.widgets.painted import PaintedLines, fitted, line
 
-CLOSING_ACTIONS = ("back", "next", "quit", "help")
+PROGRAM_BINDINGS = (
+    Binding("question_mark", "app.help", _("Help"), tooltip=_("What the keys do")),
+    # By itself: where one types, "?" is a character, and this key goes on without being shown.
+    Binding("f1", "app.help", _("Help"), show=False),
+    Binding("q", "app.quit", _("Quit"), tooltip=_("Leave; answers are saved, a run goes on")),
+)
+"""The program's own; a modal screen that looks like a page has them too, since Textual keeps them from it."""
+
+CLOSING_ACTIONS = ("back", "next", "app.quit", "app.help")
 """The actions whose keys stand at the right end of the line, in this order."""
 
-LEAVING_ORDER = ("quit", "back", "help")
+LEAVING_ORDER = ("app.quit", "back", "app.help")
 """The order in which these give way where there is no room: Enter stays to the last."""
 
 WIDE_GAP = 3
@@ -147,9 +155,9 @@ class KeyLine(PaintedLines):
 
     def paint(self, width: int, height: int) -> list[Strip]:  # noqa: ARG002  -- always one line
         """Page keys at the left, the common ones at the right; as many as fit."""
-        shown = shown_bindings(self.screen)
-        elsewhere = (*CLOSING_ACTIONS, *getattr(self.screen, "listed_actions", ()))
-        left = [active for active in shown if active.binding.action not in elsewhere]
+        elsewhere = getattr(self.screen, "listed_actions", ())
+        shown = [active for active in shown_bindings(self.screen) if active.binding.action not in elsewhere]
+        left = [active for active in shown if active.binding.action not in CLOSING_ACTIONS]
         right = [active for action in CLOSING_ACTIONS for active in shown if active.binding.action == action]
         gap = WIDE_GAP if _width([*left, *right], self.signs, WIDE_GAP) <= width else NARROW_GAP
         while left and _width([*left, *right], self.signs, gap) > width:

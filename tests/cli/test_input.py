@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kvmwizard.answers import AccessAnswer, Answers
+from kvmwizard.commands.given_qemu import named_qemu
 from kvmwizard.session import Session, SessionStore
 from tests.cli.command import KVMWIZARD, environment, kvmwizard
 
@@ -48,6 +49,34 @@ def test_a_user_who_does_not_exist(tmp_path: Path, command: str) -> None:
     assert result.returncode == WRONG_USE
     assert result.stderr.startswith("There is no user nobody2 on this machine.")
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("/nope", "There is no program /nope."),
+        ("./nope", "There is no program ./nope."),
+        ("no-such-qemu", "There is no program no-such-qemu."),
+        ("/etc", "/etc is a folder, no program."),
+        ("/etc/passwd", "/etc/passwd is no program: it cannot be executed."),
+        ("/etc/passwd/qemu", "There is no program /etc/passwd/qemu."),
+        ("x" * 300, "cannot be used: File name too long."),
+    ],
+)
+def test_a_qemu_that_is_no_program(tmp_path: Path, given: str, said: str) -> None:
+    result = kvmwizard(tmp_path, "verify", "--qemu", given)
+    assert (result.returncode, result.stdout) == (WRONG_USE, "")
+    assert said in result.stderr
+    assert "Give --qemu the path of a QEMU." in result.stderr
+
+
+def test_a_qemu_is_found_like_any_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/bin")
+    assert Path(named_qemu("true")).name == "true"
+    assert named_qemu("./true") == str(Path.cwd() / "true")
+    (tmp_path / "qemu").touch(mode=0o755)
+    monkeypatch.chdir(tmp_path)
+    assert named_qemu("qemu") == str(tmp_path / "qemu")
 
 
 @pytest.mark.parametrize("command", ["plan", "apply"])
@@ -103,7 +132,7 @@ def test_apply_does_nothing_that_nobody_agreed_to(tmp_path: Path) -> None:
     result = kvmwizard(tmp_path, "apply")
     assert result.returncode == WRONG_USE
     assert "Digest" in result.stdout
-    assert "Nobody is at a terminal" in result.stderr
+    assert "Nobody can be asked here" in result.stderr
     assert not (tmp_path / ".local/state/kvmwizard/runs").exists()
 
 

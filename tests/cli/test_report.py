@@ -12,7 +12,7 @@ def test_without_a_terminal_it_only_shows(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert "facts.json" in result.stdout
     assert "run/ is missing: Nothing has been run yet." in result.stdout
-    assert "Nothing was written. To write it: kvmwizard report --yes" in result.stdout
+    assert "Nothing was written. To write it, run the same again with --yes." in result.stdout
     assert not list(tmp_path.glob("*.tar.gz"))
 
 

@@ -56,7 +56,7 @@ def test_without_consent_it_says_what_it_means_and_does_nothing(
     assert result.returncode == 2
     assert "Not done will be: Do first  [first]" in result.stdout
     assert "One step that needs it:\n  Do second  [second]" in result.stdout
-    assert "add --yes" in result.stderr
+    assert "run the same again with --yes" in result.stderr
     assert store.events(run_id) == before
 
 

@@ -55,6 +55,19 @@ def test_what_is_so_already_shows_its_evidence_and_no_command() -> None:
     assert " install --yes" not in text
 
 
+def test_the_whole_takes_as_long_as_is_said() -> None:
+    assert "To do: about 16 minutes" in plan_as_text(a_plan(), {}, 80, 16 * 60.0)
+
+
+@pytest.mark.parametrize(
+    ("disk_bytes", "cost"), [(0, "by root, at once"), (5_000_000, "by root, at once, 5 MB")]
+)
+def test_a_step_that_takes_no_time_is_done_at_once(disk_bytes: int, cost: str) -> None:
+    first = a_plan().steps[0].model_copy(update={"seconds": 0, "disk_bytes": disk_bytes})
+    lines = plan_as_text(Plan(user="bob", qemu=None, steps=(first,)), {}, 80).splitlines()
+    assert "    " + cost in lines
+
+
 def test_nothing_to_do() -> None:
     plan = Plan(user="bob", qemu=None, steps=())
     text = plan_as_text(plan, {}, 80)

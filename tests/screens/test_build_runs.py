@@ -20,11 +20,12 @@ from kvmwizard.run.model import (
     StepStatus,
 )
 from kvmwizard.run.store import RunStore
+from kvmwizard.run.text import step_that_matters
 from kvmwizard.session import Session, SessionStore
 from kvmwizard.words import say
 from screens.kernel_boot import boot_entry, kernel_boot
 from screens.log_screen import LogScreen
-from screens.run_watch import progress_count, seconds_left, step_in_sight
+from screens.run_watch import progress_count, seconds_left
 from screens.text_dialog import TextDialog
 from screens.unverified import Unproven, with_agreement
 from tests.screens.pilots import walking
@@ -168,10 +169,13 @@ def test_of_several_steps_under_way_the_selected_one_is_in_sight(tmp_path: Path)
         began=0,
         ended=None,
     )
-    assert step_in_sight(state) == "first"
-    assert step_in_sight(state, "second") == "second"
+    assert step_that_matters(state) == "first"
+    assert step_that_matters(state, "second") == "second"
     over = state.model_copy(update={"steps": {"first": running, "second": StepState(status=StepStatus.DONE)}})
-    assert step_in_sight(over, "second") == "first"
+    assert step_that_matters(over, "second") == "first"
+    failed = StepState(status=StepStatus.FAILED, attempts=1, started=1.0)
+    both_failed = state.model_copy(update={"steps": {"first": failed, "second": failed}})
+    assert step_that_matters(both_failed, "second") == "second"
 
 
 async def test_the_log_grows_while_it_is_read(state_directory: Path, tmp_path: Path) -> None:

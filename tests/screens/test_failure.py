@@ -125,7 +125,7 @@ def moved_away(journal: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"), [(writable_for_others, "may write to"), (moved_away, "There is no run")]
+    ("spoil", "said"), [(writable_for_others, "may write to"), (moved_away, "holds no journal")]
 )
 async def test_a_failure_stays_in_sight_while_its_run_cannot_be_read(
     failed: tuple[RunStore, str], spoil: Callable[[Path], None], said: str

@@ -59,7 +59,7 @@ def plan(release: str) -> Plan:
 
 def stands(state_directory: Path, *events: EventModel, release: str = ABSENT) -> str:
     run_id = add_run(state_directory, events, plan(release))
-    return str(standing(RunWatch(RunStore(state_directory), run_id).look()))
+    return str(standing(RunWatch(RunStore(state_directory), run_id).look(), ""))
 
 
 async def until(walk: Walk, text: str) -> None:
@@ -83,7 +83,7 @@ async def test_before_the_restart_it_is_asked_for_and_what_runs_can_be_proved(st
         await walk.pilot.press("home", "down")
         await until(walk, "you restart this machine, and it goes on")
         state = RunStore(state_directory).read(walk.saved.run_id or "")
-        assert "Restart this machine" in str(parting(state))
+        assert "Restart this machine" in str(parting(state, ""))
         await walk.press("enter")
         assert walk.place == "proof"
         await until(walk, "still running")

@@ -16,18 +16,22 @@ from kvmwizard.run.model import (
     RestartNeeded,
     RootNeeded,
     RunEnded,
+    RunStatus,
     RunStopped,
     StepDone,
     StepFailed,
+    StepSkipped,
     StepStarted,
 )
 from kvmwizard.run.store import RunStore, journal_path
+from kvmwizard.run.text import standing as standing_in_text
+from kvmwizard.run.text import step_that_matters
 from kvmwizard.session import Session, SessionStore
 from kvmwizard.words import Words, say
 from screens.review import summary
-from screens.run import LOOK_SECONDS
+from screens.run import LOOK_SECONDS, RunPage
 from screens.run_control import plan_undo
-from screens.run_watch import RunWatch, step_entries, step_in_sight
+from screens.run_watch import RunSight, RunWatch, step_entries
 from screens.standing import standing
 from screens.terminal import UNICODE_SIGNS
 from screens.widgets.entries import Sign
@@ -96,7 +100,7 @@ def test_review_sums_up_what_is_left_and_speaks_of_no_disk_that_is_not_used(
 def test_a_step_that_may_fail_warns_and_draws_no_look_off_the_others(state_directory: Path) -> None:
     run_id = add_run(state_directory, (*LISTS_FAILED, started("guest")))
     sight = RunWatch(RunStore(state_directory), run_id).look()
-    assert step_in_sight(sight.state) == "guest"
+    assert step_that_matters(sight.state) == "guest"
     lists, guest = step_entries(sight, UNICODE_SIGNS, time.time())
     assert (lists.sign, lists.detail) == (Sign.WARNED, "went on without it")
     assert next(part.text for part in lists.explanation) == "No server answers."
@@ -105,12 +109,21 @@ def test_a_step_that_may_fail_warns_and_draws_no_look_off_the_others(state_direc
 
 def test_a_run_that_went_on_without_a_step_does_not_say_that_all_is_done(state_directory: Path) -> None:
     run_id = add_run(state_directory, (*LISTS_FAILED, started("guest"), done("guest"), END))
-    assert "a step failed" in str(standing(RunWatch(RunStore(state_directory), run_id).look()))
+    assert "a step failed" in str(standing(RunWatch(RunStore(state_directory), run_id).look(), ""))
 
 
 def test_a_run_that_never_began_was_not_interrupted(state_directory: Path) -> None:
     run_id = add_run(state_directory, ())
-    assert "has not begun" in str(standing(RunWatch(RunStore(state_directory), run_id).look()))
+    assert "has not begun" in str(standing(RunWatch(RunStore(state_directory), run_id).look(), ""))
+
+
+def test_a_run_that_ended_after_it_had_skipped_a_step_was_interrupted(state_directory: Path) -> None:
+    run_id = add_run(state_directory, (StepSkipped(time=1.0, step="lists", evidence=say("it is so")),))
+    sight = RunWatch(RunStore(state_directory), run_id).look()
+    assert "was interrupted" in str(standing_in_text(sight.state)), "kvmwizard status"
+    words = str(standing(sight, ""))
+    assert "was interrupted" in words
+    assert "Press Enter to go on" in words
 
 
 @pytest.mark.parametrize(
@@ -131,7 +144,7 @@ def test_beside_a_torn_journal_it_is_said_what_to_do(
     run_id = add_run(state_directory, events)
     with journal_path(store.directory(run_id)).open("ab") as journal:
         journal.write(b"torn")
-    words = str(standing(RunWatch(store, run_id).look()))
+    words = str(standing(RunWatch(store, run_id).look(), ""))
     assert next_action in words
     assert "4 bytes that are no event are left out" in words
 
@@ -152,7 +165,7 @@ def test_who_only_looks_on_is_told_of_no_key_but_the_one_for_taking_part(
     state_directory: Path, last: EventModel
 ) -> None:
     run_id = add_run(state_directory, (started("lists"), done("lists"), last))
-    words = str(standing(RunWatch(RunStore(state_directory), run_id).look(), onlooker=True))
+    words = str(standing(RunWatch(RunStore(state_directory), run_id).look(), "", onlooker=True))
     assert "Enter" not in words
     assert words.count("press") == 1
     assert "You only look on" in words
@@ -244,7 +257,9 @@ async def test_why_an_undo_did_not_begin_stays_until_something_else_is_done(
         await walk.pilot.press("down", "enter")
         await walk.pilot.pause(3 * LOOK_SECONDS)
         assert walk.notice == "Nothing was done as root."
-        assert "has not begun. Press Enter to begin." in walk.text
+        said = " ".join(walk.text.split())
+        assert "To take run" in said
+        assert "back was agreed to, but has not begun. Press Enter to begin." in said
         await walk.pilot.press("enter")
         await walk.pilot.pause(0.2)
         assert not walk.notice
@@ -328,7 +343,20 @@ async def test_whoever_leaves_a_run_is_told_how_it_stands(state_directory: Path)
     add_run(state_directory, (started("guest"), done("guest"), END))
     async with walking(state_directory) as walk:
         await walk.pilot.pause(0.6)
-        assert "kvmwizard verify" in str(walk.state.parting)
+        assert f"kvmwizard verify --state-dir {state_directory}" in str(walk.state.parting)
         await walk.pilot.press("escape")
         await walk.pilot.pause(0.3)
         assert walk.state.parting is None
+
+
+async def test_when_a_run_has_ended_the_machine_is_read_again(state_directory: Path) -> None:
+    """What the pages told of it was read before the run changed it."""
+    run_id = add_run(state_directory, (started("lists"), RunStopped(time=4.0)))
+    state = RunStore(state_directory).read(run_id)
+    async with walking(state_directory) as walk:
+        await walk.pilot.pause(2 * LOOK_SECONDS)
+        before = walk.app.readings
+        running = state.model_copy(update={"status": RunStatus.RUNNING})
+        walk.page.post_message(RunPage.Seen(RunSight(running, {}, None, ())))
+        await walk.pilot.pause(4 * LOOK_SECONDS)
+        assert walk.app.readings == before + 1

@@ -9,6 +9,7 @@ import pytest
 from textual.widgets import Input
 
 from kvmwizard.answers import Answers, KernelAnswer, ReleaseKernel, SourcesAnswer, WelcomeAnswer
+from kvmwizard.commands.exit_code import ExitCode
 from kvmwizard.session import Session, SessionStore
 from kvmwizard.words import say
 from screens.dialogs import TextScreen
@@ -90,6 +91,62 @@ async def test_letters_are_searched_for_while_typing_and_keys_else(state_directo
         await walk.press("enter")
         answer = walk.saved.answers.kernel
         assert answer == KernelAnswer(kernel=ReleaseKernel(version="4.8.5"))
+
+
+async def test_help_opens_from_the_chooser_and_leads_back_to_it(state_directory: Path) -> None:
+    async with walking(at_kernel(state_directory)) as walk:
+        chooser = await opened(walk)
+        for key in ("question_mark", "f1"):
+            await walk.press(key)
+            assert isinstance(walk.app.screen, TextScreen)
+            assert "Do what the last line of the page says." in walk.text
+            await walk.press("question_mark")
+            assert walk.app.screen_stack[-1] is chooser
+        await walk.press("m", "question_mark")
+        assert isinstance(walk.app.screen, TextScreen)
+        await walk.press("escape")
+        assert isinstance(walk.app.screen, MirrorsScreen)
+
+
+async def test_while_one_types_the_letters_of_the_program_s_keys_are_typed(state_directory: Path) -> None:
+    async with walking(at_kernel(state_directory)) as walk:
+        chooser = await opened(walk)
+        await walk.press("slash", "q", "question_mark", "slash")
+        assert chooser.query_one(SearchLine).text == "q?/"
+        assert walk.app.screen is chooser
+        assert "? Help" not in walk.text
+        await walk.press("f1")
+        assert isinstance(walk.app.screen, TextScreen)
+        await walk.press("escape")
+        assert chooser.query_one(SearchLine).has_focus
+
+
+@pytest.mark.parametrize("keys", [("q",), ("m", "q")], ids=["chooser", "mirrors"])
+async def test_the_wizard_can_be_left_from_the_chooser(state_directory: Path, keys: tuple[str, ...]) -> None:
+    async with walking(at_kernel(state_directory)) as walk:
+        await opened(walk)
+        await walk.press(*keys[:-1])
+        await walk.pilot.press(keys[-1])
+        assert walk.app.return_value == ExitCode.GOOD
+
+
+@pytest.mark.parametrize(
+    ("columns", "also"), [(80, ()), (130, ("↑↓ Look", "Space More", "q Quit"))], ids=["narrow", "wide"]
+)
+async def test_the_keys_of_the_chooser_have_room(
+    state_directory: Path, columns: int, also: tuple[str, ...]
+) -> None:
+    own = ("/ Search", "m Mirrors", "r Relist", "← Back", "Enter Take", "? Help", *also)
+    async with walking(at_kernel(state_directory), size=(columns, 24)) as walk:
+        await opened(walk)
+        for candidates in ("c Candidates", "c Hide candidates"):
+            line = walk.text.splitlines()[-1]
+            assert [key for key in (*own, candidates) if key not in line] == []
+            await walk.press("c")
+        await walk.press("m")
+        line = walk.text.splitlines()[-1]
+        for key in ("Space Change", "Enter Use these", "← Back", "q Quit", "? Help"):
+            assert key in line
 
 
 async def test_what_is_found_nowhere_leaves_nothing_to_take(state_directory: Path) -> None:

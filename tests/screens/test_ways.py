@@ -17,8 +17,11 @@ from kvmwizard.answers import (
 )
 from kvmwizard.catalog.book import book_answers, book_notes
 from kvmwizard.session import Session, SessionStore
+from screens.build_page import FOLDER
 from screens.dialogs import Question
+from screens.source_page import SOURCE_WORDS
 from screens.ways import WAY_FIELDS, on_way
+from screens.welcome import WAY_WORDS
 from tests.facts_builder import make_facts
 from tests.screens.listings import fill
 from tests.screens.pilots import walking
@@ -146,3 +149,13 @@ async def test_the_way_by_source_walks_to_the_review(state_directory: Path, size
 def test_a_kept_kernel_is_kept_on_every_way() -> None:
     answers = Answers(welcome=WelcomeAnswer(route="source"), kernel=KernelAnswer(kernel=KeepKernel()))
     assert on_way(Session(answers=answers), "packages").answers.kernel == answers.kernel
+
+
+def test_nothing_that_is_built_is_said_to_be_built_as_the_person_who_may_be_root() -> None:
+    said = [
+        str(FOLDER.what),
+        *(str(what) for _name, what in SOURCE_WORDS.values()),
+        *map(str, WAY_WORDS["source"]),
+    ]
+    assert sum("never as root" in words for words in said) == len(SOURCE_WORDS) + 2
+    assert not [words for words in said if "built as you" in words or "as you." in words]
