@@ -12,9 +12,9 @@ PIP_INSTALL := $(PYTHON) -m pip install --quiet --disable-pip-version-check --re
 run: $(VENV)/installed-run
 	@$(VENV)/bin/kvmwizard $(ARGS)
 
-# Many tests wait for other programs: half as many again as there are processors keep these busy.
+# Many tests wait for other programs: twice as many as there are processors keep these busy.
 test: $(VENV)/installed-test
-	$(PYTHON) -m pytest -n $$(($$(nproc) * 3 / 2)) -m "not slow" $(ARGS)
+	$(PYTHON) -m pytest -n $$(($$(nproc) * 2)) -m "not slow" $(ARGS)
 
 # What is done in `make test` a few times is done here as often as it takes: about two hours.
 torture: $(VENV)/installed-test

@@ -137,6 +137,7 @@ def test_what_somebody_else_upgrades_while_we_begin_stays(runs: Runs) -> None:
     assert [state_of(runs, name) for name in ("tiny-upgraded", "tiny-ours")] == ["installed", ""]
 
 
+@pytest.mark.slow
 def test_a_package_that_a_failed_step_left_half_installed_is_taken_back(runs: Runs) -> None:
     run_id = runs.take(install("tiny-broken"))
     assert runs.carry_out(run_id)["status"] == "failed"
@@ -170,6 +171,7 @@ def test_what_root_goes_on_with_when_the_runner_was_killed_is_seen_by_all(runs: 
     assert state_of(runs, "tiny-held") == ""
 
 
+@pytest.mark.slow
 def test_what_is_like_it_after_an_undo_is_somebody_else_s_and_stays(runs: Runs) -> None:
     run_id = runs.take(GROUP, WRITE)
     assert runs.carry_out(run_id)["status"] == "done"
