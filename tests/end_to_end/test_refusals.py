@@ -1,6 +1,7 @@
 """What stands in the way of a run: said plainly, nothing lost, and gone on with when it is out of the way."""
 
 import json
+import time
 
 import pytest
 
@@ -28,6 +29,8 @@ with open('/var/lib/dpkg/lock-frontend', 'r+b') as lock:
     print('held', flush=True)
     sys.stdin.read()
 """
+REPEAT_SECONDS = 0.03
+"""Between two characters of a key that is kept pressed."""
 NOTHING_TO_INSTALL = {"qemu": {"qemu": {"source": "local", "path": "/usr/bin/qemu-system-x86_64"}}}
 
 
@@ -46,6 +49,28 @@ def as_one_line(terminal: Terminal) -> str:
 def give(terminal: Terminal, password: str) -> None:
     terminal.type(password)
     terminal.press("Enter")
+
+
+@pytest.mark.slow
+def test_enter_kept_pressed_from_the_first_page_on_carries_nothing_out(
+    program_machine: ThrowawayMachine,
+) -> None:
+    before = world_of(program_machine)
+    terminal = open_wizard(program_machine)
+    wait_for_page(terminal, "Welcome")
+    until = time.monotonic() + RUN_SECONDS
+    while "when no key was pressed for a moment" not in as_one_line(terminal):
+        assert time.monotonic() < until, terminal.screen
+        terminal.press("Enter")
+        time.sleep(REPEAT_SECONDS)
+    for _ in range(100):
+        terminal.press("Enter")
+        time.sleep(REPEAT_SECONDS)
+    assert page_shown(terminal.screen) == "Review"
+    terminal.wait_for("Enter carries them out")
+    _, said, told = kvmwizard(program_machine, ["status"])
+    assert "Nothing has been run yet" in said + told
+    assert world_of(program_machine) == before
 
 
 @pytest.mark.slow
