@@ -120,6 +120,13 @@ class ReviewPage(Page):
         self.refresh_bindings()
         self.state_changed()
 
+    def on_screen_resume(self) -> None:
+        """What a dialog covered was not seen."""
+        if self._review is not None:
+            self._wait_for_rest()
+            self.refresh_bindings()
+            self.state_changed()
+
     def on_key(self) -> None:
         """A key that does nothing yet, as Enter."""
         if self._resting is not None:

@@ -51,6 +51,10 @@ class UndoingPage(Page):
             self.refused(refusal.words)
             return
         await self.choose_run(made)
+        if self.state.save_refusal is not None:
+            # The next wizard would open, and go on with, what is being taken back.
+            self.refused(self.state.save_refusal)
+            return
         refused = await begin(self.app, store, made)
         self.undo_began()
         if refused is not None:

@@ -159,10 +159,12 @@ def _stop_session(session: int, lock: Path, alive: Callable[[], bool]) -> None:
         if not groups and not outside:
             return
         for group in groups:
-            with contextlib.suppress(ProcessLookupError):
+            # Gone by now, or another user's, as of sudo's within a build.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, number)
         for process in outside:
-            send_signal(process, number)
+            with contextlib.suppress(PermissionError):
+                send_signal(process, number)
         # On a busy machine even SIGKILL takes its time, and what is begun next must find nobody at work.
         _wait_while(alive, seconds)
 

@@ -112,11 +112,14 @@ def lock_holders_outside(session: int, path: Path) -> tuple[ProcessIdentity, ...
 
 def _holds_lock(process: Path, wanted: os.stat_result) -> bool:
     """Who only looks at the lock has the file open, too."""
-    return any(
-        os.path.samestat(file.stat(), wanted)
-        and "OFDLCK" in (process / "fdinfo" / file.name).read_text(encoding="ascii")
-        for file in (process / "fd").iterdir()
-    )
+    for file in (process / "fd").iterdir():
+        # One that was closed meanwhile says nothing of the others.
+        with contextlib.suppress(OSError):
+            if os.path.samestat(file.stat(), wanted):
+                lock = (process / "fdinfo" / file.name).read_text(encoding="ascii")
+                if "OFDLCK" in lock:
+                    return True
+    return False
 
 
 def this_process() -> ProcessIdentity:

@@ -24,6 +24,8 @@ child.wait()
 """
 """As a worker process: its children hold the step's lock, too (kvmwizard.job)."""
 OWN_GROUP = 'import os, time; os.setpgid(0, 0); print("own group", flush=True); time.sleep(300)'
+BUSY_SERVER = 'while True: open("/dev/null").close()'
+"""What it has open is another file at every look."""
 WAIT_SECONDS = 20.0
 
 
@@ -109,7 +111,8 @@ def test_a_server_that_left_the_session_is_ended_and_who_looks_on_is_not(
 ) -> None:
     """As a compiler's cache may start one: with the lock, it would keep every later command waiting."""
     files = CommandFiles(log=tmp_path / "log", lock=tmp_path / "lock")
-    command = Command(("/bin/sh", "-c", "setsid sleep 300 & echo $!"), {}, files)
+    server = f"setsid {shlex.quote(sys.executable)} -c '{BUSY_SERVER}' & echo $!"
+    command = Command(("/bin/sh", "-c", server), {}, files)
     with files.lock.open() as looked_at, contextlib.ExitStack() as looks:
         if looking:
             onlooker = looks.enter_context(subprocess.Popen(["/bin/sleep", "60"], stdin=looked_at))

@@ -1,10 +1,13 @@
 """The wizard's application without a terminal, on a machine as a test describes it."""
 
+import errno
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from textual import events
 from textual.pilot import Pilot
 
@@ -136,3 +139,12 @@ async def walking(  # noqa: PLR0913  -- each is one thing that a test may want d
     finally:
         if state.opened:
             state.store.unlock()
+
+
+def fill_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the session can be saved any more."""
+
+    def no_room(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("kvmwizard.session.write_atomically", no_room)

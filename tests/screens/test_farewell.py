@@ -1,7 +1,5 @@
 """What is left on the terminal after the wizard: what is not saved is not said to be."""
 
-import errno
-import os
 import re
 from pathlib import Path
 
@@ -15,16 +13,9 @@ from screens.app import farewell
 from screens.dialogs import TextScreen
 from screens.run_watch import RunSight
 from screens.standing import parting, standing
-from tests.screens.pilots import Walk, walking
+from tests.screens.pilots import Walk, fill_the_disk, walking
 from tests.screens.test_run_pages import PLAN
 from tests.screens.test_walk import NO_QEMU
-
-
-def fill_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_room(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr("kvmwizard.session.write_atomically", no_room)
 
 
 def said(walk: Walk) -> str:

@@ -86,7 +86,7 @@ async def test_the_plan_is_made_for_the_machine_as_it_is_now(
 async def test_a_key_that_is_kept_pressed_agrees_to_nothing(
     state_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("screens.review.REST_SECONDS", 0.6)
+    monkeypatch.setattr("screens.review.REST_SECONDS", 1.5)
     monkeypatch.setattr("screens.review.plan_for", lambda *_: Review(PLAN, {}))
     async with walking(state_directory) as walk:
         await walk.enter_until("review")
@@ -97,6 +97,23 @@ async def test_a_key_that_is_kept_pressed_agrees_to_nothing(
         assert "Carry out" not in walk.text
         assert RunStore(state_directory).runs() == ()
         await shows(walk, "Carry out", "2 steps to do")
+
+
+async def test_what_a_dialog_covered_was_not_seen(
+    state_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("screens.review.REST_SECONDS", 0.6)
+    monkeypatch.setattr("screens.review.plan_for", lambda *_: Review(PLAN, {}))
+    async with walking(state_directory) as walk:
+        await walk.enter_until("review")
+        await walk.pilot.press("question_mark")
+        await walk.pilot.pause(0.8)
+        await walk.pilot.press("enter")
+        await walk.pilot.press("enter")
+        await walk.pilot.pause(0.1)
+        assert walk.place == "review"
+        assert RunStore(state_directory).runs() == ()
+        await shows(walk, "Carry out")
 
 
 def test_a_step_that_takes_no_time_is_done_at_once() -> None:

@@ -35,7 +35,7 @@ from screens.run_watch import RunSight, RunWatch, step_entries
 from screens.standing import standing
 from screens.terminal import UNICODE_SIGNS
 from screens.widgets.entries import Sign
-from tests.screens.pilots import walking
+from tests.screens.pilots import fill_the_disk, walking
 
 CHANGE = json.dumps({"kind": "group-created", "group": "kvm"})
 END = RunEnded(time=9.0, good=True)
@@ -234,6 +234,29 @@ async def test_that_there_is_nothing_to_take_back_is_said_beside_how_the_run_sta
         await walk.pilot.pause(0.6)
         assert walk.notice.startswith("There is nothing to take back")
         assert "Every step is done." in walk.text
+
+
+async def test_no_undo_begins_that_the_session_does_not_name(
+    state_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next wizard would open the run that it takes back, and go on with that one."""
+    begun: list[str] = []
+
+    async def begin(_app: object, _store: RunStore, run_id: str) -> None:
+        begun.append(run_id)
+
+    monkeypatch.setattr("screens.undoing.begin", begin)
+    change = FileWritten(path=str(tmp_path / "made"), previous_text=None, previous_mode=None)
+    add_run(state_directory, (started("guest"), done("guest", change.model_dump_json()), END))
+    async with walking(state_directory) as walk:
+        await walk.pilot.pause(0.6)
+        await walk.pilot.press("u")
+        await walk.pilot.pause(0.6)
+        fill_the_disk(monkeypatch)
+        await walk.pilot.press("down", "enter")
+        await walk.pilot.pause(3 * LOOK_SECONDS)
+        assert "No space left on device" in " ".join(walk.text.split())
+    assert begun == []
 
 
 async def test_why_an_undo_did_not_begin_stays_until_something_else_is_done(
