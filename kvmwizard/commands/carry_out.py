@@ -67,16 +67,7 @@ def _start(saved: State, state: RunState, left_out: str | None) -> None:
 
 
 def _watched(saved: State, run_id: str, options: Options, known: Mapping[str, StepState]) -> RunState:
-    try:
-        return watch(saved.runs, run_id, reporter_for(options), known, lambda: stop_run(saved.runs, run_id))
-    except KeyboardInterrupt as interrupt:
-        raise CommandRefused(
-            ExitCode.RESUMABLE,
-            say(
-                "Left while the run is stopping. See how it stands with: {command}",
-                command=f"kvmwizard status{directory_option(saved.directory)}",
-            ),
-        ) from interrupt
+    return watch(saved.runs, run_id, reporter_for(options), known, lambda: stop_run(saved.runs, run_id))
 
 
 def _explain(saved: State, state: RunState, options: Options) -> None:

@@ -38,7 +38,7 @@ def _stop_runner(saved: State, state: RunState, options: Options) -> ExitCode:
     with refusing_runs(ExitCode.NOT_GOOD):
         reporter.stopping()
         stop_run(saved.runs, state.run_id)
-        ended = watch(saved.runs, state.run_id, reporter, state.steps, stop=lambda: None)
+        ended = watch(saved.runs, state.run_id, reporter, state.steps, stop=None)
     return EXIT_CODES[ended.status]
 
 

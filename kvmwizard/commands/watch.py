@@ -4,8 +4,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from kvmwizard.commands.exit_code import CommandRefused, ExitCode
 from kvmwizard.commands.output import show, show_json, width
 from kvmwizard.commands.parser import Options
+from kvmwizard.paths import directory_option
 from kvmwizard.plan.model import Step
 from kvmwizard.run.json import step_report
 from kvmwizard.run.model import RunState, RunStatus, StepState, StepStatus
@@ -102,16 +104,15 @@ def watch(
     run_id: str,
     reporter: Reporter,
     known: Mapping[str, StepState],
-    stop: Callable[[], None],
+    stop: Callable[[], None] | None,
 ) -> RunState:
     """Tell what happens until the run is no longer under way, and return how it stands.
 
-    Steps that stand as `known` are not told. The first Ctrl-C calls `stop` and waits
-    for the end. Raises KeyboardInterrupt at the second, RunRefused where the run
-    cannot be read.
+    Steps that stand as `known` are not told. The first Ctrl-C calls `stop`, or nothing
+    where that was done before, and waits for the end. Raises CommandRefused at the next,
+    RunRefused where the run cannot be read.
     """
     told = dict(known)
-    stopping = False
     while True:
         try:
             state = runs.read(run_id)
@@ -121,11 +122,21 @@ def watch(
                 return state
             time.sleep(LOOK_SECONDS)
         except KeyboardInterrupt:
-            if stopping:
-                raise
-            stopping = True
+            if stop is None:
+                raise _left(runs) from None
             reporter.stopping()
             stop()
+            stop = None
+
+
+def _left(runs: RunStore) -> CommandRefused:
+    return CommandRefused(
+        ExitCode.RESUMABLE,
+        say(
+            "Left while the run is stopping. See how it stands with: {command}",
+            command=f"kvmwizard status{directory_option(runs.state_directory)}",
+        ),
+    )
 
 
 def _tell(state: RunState, told: dict[str, StepState], reporter: Reporter, runs: RunStore) -> None:

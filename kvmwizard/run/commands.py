@@ -127,20 +127,35 @@ class Command:
 def wait_for_leftover(files: CommandFiles, stop_asked: Callable[[], bool]) -> None:
     """Wait until nothing is left of a command whose runner was killed; end it if a stop is asked for.
 
-    How it ended is not to be learnt: the step's conditions tell whether it did its work.
+    A server that outlives it, and would never end, is ended as `Command.wait` does. How the command
+    ended is not to be learnt: the step's conditions tell whether it did its work.
     """
     while lock_is_held(files.lock):
         if stop_asked():
             _stop_leftover(files.lock)
             return
+        if _session_is_over(files.lock):
+            _stop_leftover(files.lock)
         time.sleep(LOOK_SECONDS)
 
 
-def _stop_leftover(lock: Path) -> None:
+def _first_process(lock: Path) -> ProcessIdentity | None:
+    """What the command began with; None where the runner was killed before it could write that."""
     try:
-        first = ProcessIdentity.model_validate_json(lock.read_bytes())
+        return ProcessIdentity.model_validate_json(lock.read_bytes())
     except ValidationError:
-        # The runner was killed before it could write who it had started.
+        return None
+
+
+def _session_is_over(lock: Path) -> bool:
+    """Whether the command has ended, so that only what left its session can still hold its lock."""
+    first = _first_process(lock)
+    return first is not None and process_start(first.pid) is None and not process_groups(first.pid)
+
+
+def _stop_leftover(lock: Path) -> None:
+    first = _first_process(lock)
+    if first is None:
         return
     # No process gets the number of one that is gone while any of that one's session is left.
     gone = first.boot_id == boot_id() and process_start(first.pid) is None

@@ -162,6 +162,14 @@ CODES: dict[str, Words] = {
     "system": say("The system refused: {detail}. Mend that, then retry."),
 }
 """What the root helper's own words for a failure mean to people."""
+DPKG_FILE = re.compile(r"/var/lib/dpkg/info/(?P<package>.+)\.(?:list|md5sums)")
+PACKAGE_TAKEN = say(
+    "This machine has, or removed without purging it, a package {package} that is not on kvmwizard's own "
+    "list, so nothing was overwritten. If you don't need it, purge it as root (dpkg --purge {package}), then "
+    "retry; else choose another local version, then "
+    "make a new plan on the page Review (kvmwizard, then Esc)."
+)
+"""For a package that stands in the way, as `taken` does for a file."""
 
 
 def failure_words(step: Step, outcome: Outcome, log: Sequence[str], found: Words | None) -> Words:
@@ -266,6 +274,9 @@ def interrupted_words(times: int) -> Words:
 
 def _coded(outcome: Outcome) -> Words:
     words = CODES.get(outcome.code or "")
+    of_dpkg = DPKG_FILE.fullmatch(outcome.detail)
+    if outcome.code == "taken" and of_dpkg is not None:
+        return replace(PACKAGE_TAKEN, places=of_dpkg.groupdict())
     if words is not None:
         return replace(words, places={"detail": outcome.detail, **_named_members(outcome)})
     return say(

@@ -60,6 +60,7 @@ def boot_id() -> str:
 class _Fields(NamedTuple):
     """What is asked of /proc/PID/stat (proc_pid_stat(5))."""
 
+    parent: int
     group: int
     session: int
     start: int
@@ -72,7 +73,9 @@ def _fields(pid: int) -> _Fields | None:
         return None
     # The second field is the program's name in brackets, and may hold brackets and spaces itself.
     fields = status.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else _Fields(int(fields[2]), int(fields[3]), int(fields[19]))
+    if fields[0] in "ZX":
+        return None
+    return _Fields(int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]))
 
 
 def process_start(pid: int) -> int | None:
@@ -94,14 +97,15 @@ def process_groups(session: int) -> frozenset[int]:
 def lock_holders_outside(session: int, path: Path) -> tuple[ProcessIdentity, ...]:
     """Which processes of other sessions hold the lock on the file, as far as this user may see.
 
-    The calling process is none of them. The source is proc_pid_fdinfo(5), with a kernel since 4.1.
+    The calling process is none of them, nor is a child of its own: until that runs its program it holds
+    all that this process holds. The source is proc_pid_fdinfo(5), with a kernel since 4.1.
     """
     wanted = path.stat()
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         number = int(process.name)
         fields = _fields(number)
-        if fields is None or fields.session == session or number == os.getpid():
+        if fields is None or fields.session == session or os.getpid() in {number, fields.parent}:
             continue
         # Of other users, or gone by now.
         with contextlib.suppress(OSError):

@@ -71,8 +71,7 @@ OUTPUT_BYTES = 16 * 1024
 """Of the guest program; as JSON at most six times as much, which fits into one message."""
 CLIENTS = 16
 SEQUENCED = (socket.AF_UNIX, socket.SOCK_SEQPACKET)
-PROGRESS_DESCRIPTOR = 3
-"""Where commands find the file for the package manager's own progress lines."""
+PROGRESS_DESCRIPTOR = 3  # where commands find the file for the package manager's own progress lines
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 """Without /usr/local, which on older Debians the group staff may write to."""
 GUEST_SHA256 = "3c474e2e28c49c853b74e7d49a0ef70419497684a8647b2743af26a7e6757df5"
@@ -380,11 +379,11 @@ def new_list(action: Json, entries: list[Any], old: Json | None) -> Json:
     """Root's list of what will be installed; refuse to overwrite what is another's, or runs."""
     paths, release = {path for path, *_ in entries}, action["release"]
     ours = {path for path, *_ in old["files"]} if old is not None else set()
-    dpkgs = {f"/var/lib/dpkg/info/{action['name']}.list"} if old is None else set()
+    kept = "md5sums" if action["as_package"] else "list"  # the list stays until the package is purged, too
+    dpkgs = {f"/var/lib/dpkg/info/{action['name']}.{kept}"} if old is None else set()
     for path in sorted((paths | dpkgs) - ours):
         require(not os.path.lexists(path), "taken", path)
-    same = old is not None and old["files"] == entries
-    require(same or release != os.uname().release, "running", str(release))
+    require((old or {}).get("files") == entries or release != os.uname().release, "running", str(release))
     made = {str(folder) for path in paths for folder in Path(path).parents if not folder.exists()}
     made |= {*(old["folders"] if old is not None else ()), *map(str, list(Path(LIST).parents)[:2])}
     listed = {"identity": action["identity"], "release": release, "package": action["as_package"]}
@@ -564,7 +563,7 @@ class Work:
             for action in actions:
                 require(not self.stopping, "stopped")
                 if action["kind"] != "run-command":
-                    self.say(f"+ {json.dumps({**action, 'text': ''})}")
+                    self.say(f"+ {json.dumps({name: action[name] for name in action if name != 'text'})}")
                 hands[action["kind"]](action)
         except Refused as refused:
             code, detail = refused.code, refused.detail
@@ -672,6 +671,7 @@ class Work:
             if old is not None and any(old[key] != listed[key] for key in ("files", "package")):
                 self._remove_tree(action)
                 old = None
+            shutil.rmtree(PACKAGES, ignore_errors=True)
             try:
                 put(folder + LIST.format(name), json.dumps(listed).encode(), 0o644)
                 for path, mode, size, sha256 in entries:

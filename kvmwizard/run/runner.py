@@ -237,12 +237,17 @@ class Runner:
                 return
 
     def _start(self, step: Step, force: bool = False) -> None:
-        state = self._states[step.id]
         try:
-            before = tuple(observe(condition) for condition in step.conditions)
+            self._attempt(step, force)
         except RunRefused as error:
-            self._fail(step, None, error.words, state.changes)
+            self._fail(step, None, error.words, self._states[step.id].changes)
+
+    def _attempt(self, step: Step, force: bool) -> None:
+        """Skip it, await the restart or root for it, or have it done. Raises RunRefused."""
+        state = self._states[step.id]
+        if step.root and state.attempts > 0 and self._is_still_at(step):
             return
+        before = tuple(observe(condition) for condition in step.conditions)
         if not force and all_hold(step, before) and (state.attempts == 0 or is_shown_by_conditions(step)):
             self._skip(step, state, before)
             return
@@ -257,6 +262,8 @@ class Runner:
             return
         self._to_renew.discard(step.id)
         attempt = 1 + max(state.attempts, self._helper_attempts(step))
+        # Should this runner be killed now, what an earlier attempt said is not taken for this one's.
+        self._store.forget_progress(self._run_id, step.id)
         if self._record(StepStarted(time=time.time(), step=step.id, attempt=attempt, before=before)):
             self._employ(step, attempt, begun=False)
 
@@ -323,9 +330,7 @@ class Runner:
 
     def _end(self, step: Step, outcome: Outcome | None) -> None:
         """Look at what came of an attempt. Without an outcome, the conditions alone can tell."""
-        if outcome is None and step.root:
-            self._connect_to_helper()
-        if self._problem is not None:
+        if self._problem is not None or (outcome is None and step.root and self._is_still_at(step)):
             return
         if outcome is not None and outcome.code == "stopped":
             self._set_down(step)
@@ -443,6 +448,18 @@ class Runner:
             return self._helper.steps() if self._helper is not None else {}
         except (HelperGone, HelperRefused):
             return {}
+
+    def _is_still_at(self, step: Step) -> bool:
+        """Whether the helper is at the step, though it was taken for gone: its end is waited for then."""
+        self._connect_to_helper()
+        known = self._helper_steps().get(step.id)
+        if known is None or known.outcome is not None:
+            return False
+        self._employ(step, known.attempt, begun=True)
+        if self._stopping:
+            # Who did not answer may not have heard of the stop either.
+            self._at_work[step.id].stop()
+        return True
 
     def _helper_attempts(self, step: Step) -> int:
         known = self._helper_steps().get(step.id)

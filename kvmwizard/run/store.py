@@ -196,6 +196,12 @@ class RunStore:
         """Where the package manager's own progress lines of the step go. Raises RunRefused."""
         return self.directory(run_id) / "progress" / self._known_step(run_id, step_id)
 
+    def forget_progress(self, run_id: str, step_id: str) -> None:
+        """Remove what an earlier attempt at the step told of itself. Raises RunRefused."""
+        path = self.progress_path(run_id, step_id)
+        with _refusing(path):
+            path.unlink(missing_ok=True)
+
     def progress(self, run_id: str, step_id: str) -> StepProgress | None:
         """How far a running step has come; None where it does not say. Raises RunRefused."""
         progress, log = self.progress_path(run_id, step_id), self.log_path(run_id, step_id)

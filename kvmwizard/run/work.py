@@ -89,7 +89,6 @@ class StepWork:
                 self._command.stop()
 
     def _do_as_root(self) -> Outcome | None:
-        self._progress.unlink(missing_ok=True)
         guest = any(isinstance(action, RunGuestAs) for action in self.step.actions)
         program = GUEST_PROGRAM.read_text(encoding="utf-8") if guest else ""
         handed = Handed(program, payload_of(self.step), self._attempt.payload_digest)
@@ -119,7 +118,6 @@ class StepWork:
         return client.watch(self.step.id, self._attempt.number)
 
     def _do_as_user(self) -> Outcome:
-        self._progress.unlink(missing_ok=True)
         returncode, code, words = 0, None, None
         folder, builder = self._attempt.build_folder, self._attempt.builder
         if folder is not None and any(isinstance(each, BuilderAction) for each in self.step.actions):

@@ -154,9 +154,10 @@ def test_who_leaves_a_run(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     saved, run = waiting
-    monkeypatch.setattr(carry_out, "watch", interrupt)
-    with pytest.raises(CommandRefused) as refused:
-        carry_out._watched(saved, run.run_id, Options(), known={})
+    with monkeypatch.context() as patches:
+        patches.setattr(saved.runs, "read", interrupt)
+        with pytest.raises(CommandRefused) as refused:
+            carry_out._watched(saved, run.run_id, Options(), known={})
     assert str(refused.value.words).endswith(f"kvmwizard status{option}")
     monkeypatch.setattr(log._Following, "_follow", interrupt)
     log._Following(saved.runs, run.run_id, None, Options()).to_the_end()

@@ -4,6 +4,8 @@ root_driver.py HELPER do PAYLOAD DIGEST ACTION
     Carries the action out, and prints what came of it.
 root_driver.py HELPER each PAYLOADS "" ACTION
     As do, for each of the payloads: a JSON object, by name the payload in base64 and its digest.
+root_driver.py HELPER cut PAYLOAD DIGEST ACTION
+    Carries the action out, killed (SIGKILL) at the first command that it would run. Prints whether it was.
 root_driver.py HELPER kill PAYLOAD DIGEST ACTION BACK
     Carries ACTION out again and again, killed (SIGKILL) at its first change of a file, at its second,
     and so on, each time finished by a second try and taken back by BACK; then BACK in the same way.
@@ -16,6 +18,7 @@ import json
 import os
 import runpy
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -46,12 +49,28 @@ class Tree:
 
     def do_killed_at(self, number: int) -> bool:
         """Whether a process that does it came as far as its change of that number, and was killed there."""
+        return self._is_killed(lambda: die_at(number))
+
+    def do_killed_at_command(self) -> bool:
+        """Whether a process that does it came as far as its first command, and was killed there."""
+        return self._is_killed(die_at_command)
+
+    def _is_killed(self, prepare: Callable[[], None]) -> bool:
         child = os.fork()
         if child == 0:
-            die_at(number)
+            prepare()
             self.do()
             os._exit(0)
         return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+def die_at_command() -> None:
+    """Kill this process instead of starting another."""
+
+    def die(*_: Any, **__: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    subprocess.Popen.__init__ = die  # type: ignore[method-assign]  # whoever starts it, by whatever name
 
 
 def die_at(number: int) -> None:
@@ -122,6 +141,9 @@ def main() -> None:
     tree = Tree(action, payload, digest)
     if verb == "do":
         sys.stdout.write(json.dumps(tree.do()))
+        return
+    if verb == "cut":
+        sys.stdout.write(json.dumps(tree.do_killed_at_command()))
         return
     back = Tree(rest[0])
     kills, amiss = killed_at_every_change(tree, back)

@@ -14,7 +14,14 @@ import pytest
 
 from kvmwizard.run import commands
 from kvmwizard.run.commands import Command, CommandFiles, wait_for_leftover
-from kvmwizard.run.liveness import ProcessIdentity, boot_id, lock_is_held, process_start, take_lock
+from kvmwizard.run.liveness import (
+    ProcessIdentity,
+    boot_id,
+    lock_holders_outside,
+    lock_is_held,
+    process_start,
+    take_lock,
+)
 
 WORKER = """
 import subprocess, sys
@@ -124,6 +131,40 @@ def test_a_server_that_left_the_session_is_ended_and_who_looks_on_is_not(
         if looking:
             assert onlooker.poll() is None
             onlooker.kill()
+
+
+def test_another_command_that_is_being_started_is_none_of_what_is_left(tmp_path: Path) -> None:
+    """Until it runs its program it holds every lock that the runner holds."""
+    lock = tmp_path / "lock"
+    with lock.open("w") as holder:
+        assert take_lock(holder.fileno())
+        begun, end = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(end)
+            os.read(begun, 1)
+            os._exit(0)
+        try:
+            assert lock_holders_outside(0, lock) == ()
+        finally:
+            os.close(end)
+            os.close(begun)
+            os.waitpid(child, 0)
+
+
+def test_a_server_that_outlives_its_command_and_the_runner_keeps_nobody_waiting(tmp_path: Path) -> None:
+    files = CommandFiles(log=tmp_path / "log", lock=tmp_path / "lock")
+    command = Command(("/bin/sh", "-c", "setsid sleep 300 & echo $!; sleep 0.5"), {}, files)
+    # A killed runner lets go of what it holds.
+    os.close(command._lock)
+    looked = threading.Thread(target=wait_for_leftover, args=(files, lambda: False), daemon=True)
+    looked.start()
+    looked.join(0.2)
+    assert looked.is_alive()
+    command._process.wait()
+    looked.join(WAIT_SECONDS)
+    assert not looked.is_alive()
+    assert ends(int(files.log.read_text(encoding="ascii")))
 
 
 def test_a_leftover_whose_worker_is_gone_too_can_be_stopped(tmp_path: Path) -> None:

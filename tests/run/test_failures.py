@@ -92,6 +92,8 @@ def test_only_the_last_attempt_counts() -> None:
         (Outcome(None, "user", "mallory", None), "no user mallory"),
         (Outcome(None, "lock", "/var/lib/dpkg/lock", None), "/var/lib/dpkg/lock was held"),
         (Outcome(-9, None, "", None), "signal 9"),
+        (Outcome(None, "taken", "/boot/vmlinuz-6.1", None), "/boot/vmlinuz-6.1 is there already"),
+        (Outcome(None, "taken", "/var/lib/dpkg/info/our-kernel.list", None), "(dpkg --purge our-kernel)"),
         (Outcome(None, "members", "kvm: bob", None), "(gpasswd --delete bob kvm), then retry."),
         (Outcome(None, "members", "kvm: bob, carol", None), "(gpasswd --delete USER kvm), then retry."),
         (Outcome(None, "repair", "dpkg returned 1", None), "Run dpkg --configure -a as root"),

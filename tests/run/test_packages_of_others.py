@@ -171,6 +171,27 @@ def test_what_root_goes_on_with_when_the_runner_was_killed_is_seen_by_all(runs: 
     assert state_of(runs, "tiny-held") == ""
 
 
+def test_a_helper_that_was_silent_for_too_long_is_waited_for(runs: Runs) -> None:
+    """As on a machine that swaps: what it is at is neither begun twice nor taken for done before its end."""
+    machine = runs.machine
+    client = f"{PROGRAM_FOLDER}/lib/python3*/site-packages/kvmwizard/run/root_client.py"
+    machine.do(["/bin/sh", "-c", f"sed -i 's/^ANSWER_SECONDS = .*/ANSWER_SECONDS = 1.0/' {client}"])
+    run_id = runs.take(install("tiny-held"))
+    runs.ask("start", run_id)
+    wait_until_held(runs)
+    helper = machine.do(["/usr/bin/pgrep", "-f", "--", "-I -S -c import sys,hashlib"]).split()
+    machine.do(["/bin/kill", "-STOP", *helper])
+    time.sleep(1.5)
+    machine.do(["/bin/kill", "-CONT", *helper])
+    time.sleep(1.5)
+    let_go(runs)
+    state = runs.end(run_id)
+    assert (state["status"], state["steps"]["packages.install"]["attempts"]) == ("done", 1), state
+    assert state_of(runs, "tiny-held") == "installed"
+    assert runs.carry_out(runs.ask("undo", run_id))["status"] == "done"
+    assert state_of(runs, "tiny-held") == ""
+
+
 @pytest.mark.slow
 def test_what_is_like_it_after_an_undo_is_somebody_else_s_and_stays(runs: Runs) -> None:
     run_id = runs.take(GROUP, WRITE)

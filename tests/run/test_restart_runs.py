@@ -131,6 +131,19 @@ def test_of_a_kernel_that_did_not_come_up_it_is_said_and_the_next_try_starts_it_
     assert crossing.remembered() == {"saved_entry": ENTRY.format(NEW)}
 
 
+def test_a_boot_loader_s_memory_that_cannot_be_read_fails_the_restart_in_words(crossing: Crossing) -> None:
+    crossing.restarts.restart(into_new=False)
+    assert crossing.go_on()["status"] == "failed"
+    crossing.machine.do(["/bin/sh", "-c", "cd /boot/grub; mv grubenv aside; mkdir grubenv"])
+    crossing.alice.ask("retry", crossing.run_id)
+    state = crossing.alice.end(crossing.run_id)
+    assert (state["status"], state["notice"]) == ("failed", None)
+    assert "/boot/grub/grubenv cannot be looked at" in state["steps"]["kernel.restart"]["words"]
+    crossing.machine.do(["/bin/sh", "-c", "cd /boot/grub; rmdir grubenv; mv aside grubenv"])
+    crossing.alice.ask("retry", crossing.run_id)
+    assert crossing.alice.end(crossing.run_id)["status"] == "needs-root"
+
+
 def test_whoever_picks_the_kernel_by_hand_after_a_failure_goes_on_without_another_restart(
     crossing: Crossing,
 ) -> None:

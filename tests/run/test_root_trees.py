@@ -158,8 +158,33 @@ def test_nothing_of_somebody_else_s_is_overwritten(root: Root, tmp_path: Path) -
 
 
 def test_a_package_of_the_distribution_s_is_not_replaced(root: Root, tmp_path: Path) -> None:
-    root.machine.path(f"/var/lib/dpkg/info/{KERNEL_NAME}.list").write_text("/.\n", encoding="ascii")
+    for kept in ("list", "md5sums"):
+        path = root.machine.path(f"/var/lib/dpkg/info/{KERNEL_NAME}.{kept}")
+        path.write_text("/.\n", encoding="ascii")
     assert root.install(install_kernel(as_package=True), packed(tmp_path, KERNEL)) == "taken"
+
+
+def test_a_package_that_was_removed_and_not_purged_is_installed_again(root: Root, tmp_path: Path) -> None:
+    """As `apt remove` leaves it: dpkg still knows it, but has none of its files."""
+    before, payload = root.world(), packed(tmp_path, KERNEL)
+    assert root.install(install_kernel(as_package=True), payload) is None
+    root.machine.do(["/usr/bin/dpkg", "--remove", KERNEL_NAME])
+    # Purged later, it would run its hooks for the files of the other.
+    assert root.install(install_kernel(), payload) == "taken"
+    assert root.install(install_kernel(as_package=True), payload) is None
+    assert root.machine.do(["/usr/bin/dpkg", "--verify", KERNEL_NAME]) == ""
+    assert root.remove(KERNEL_NAME) is None
+    assert root.world() == before
+
+
+def test_what_a_killed_helper_was_packing_goes_into_no_later_package(root: Root, tmp_path: Path) -> None:
+    dropped = f"lib/modules/{RELEASE}/kernel/drivers/a/dropped.ko"
+    first = packed(tmp_path / "first", {**KERNEL, dropped: b"\x7fELF of the first build"})
+    assert root.ask("cut", *first, install_kernel(as_package=True)) is True
+    assert root.machine.path(f"/var/lib/kvmwizard-packages/{KERNEL_NAME}/usr/{dropped}").exists()
+    second = packed(tmp_path / "second", KERNEL)
+    assert root.install(install_kernel(as_package=True, identity="b" * 64), second) is None
+    assert "dropped.ko" not in root.machine.do(["/usr/bin/dpkg", "-L", KERNEL_NAME])
 
 
 def test_the_running_kernel_is_neither_replaced_nor_removed(root: Root, tmp_path: Path) -> None:

@@ -27,6 +27,13 @@ from tests.run.plans import files, plan_of, removing_step, starts, step
 
 WAIT_SECONDS = 30.0
 IDENTITY = "1" * 64
+CUT_OFF = """
+import os, signal
+from kvmwizard.run import runner_process
+runner_process.Runner._employ = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+raise SystemExit(runner_process.main())
+"""
+"""A runner that is killed as soon as it has journaled that a step begins."""
 
 
 @pytest.fixture
@@ -229,6 +236,25 @@ def test_what_refused_while_nobody_looked_is_not_tried_again_by_itself(
     assert state.status is RunStatus.FAILED
     assert str(state.steps["first"].words) == "No compiler is here. Install one, then retry."
     assert starts(first) == 1
+
+
+def test_what_an_earlier_attempt_refused_is_not_said_of_one_that_was_cut_off(
+    store: RunStore, tmp_path: Path
+) -> None:
+    """A retry whose runner is killed before its command begins."""
+    (first,) = files(tmp_path, "first")
+    mended = tmp_path / "mended"
+    told = json.dumps({"time": 0, "refused": asdict(say("No compiler is here. Install one, then retry."))})
+    progress = f"{store.state_directory}/runs/*/progress"
+    script = f"test -e {mended} || {{ cd {progress}; echo '{told}' >first; exit 1; }}"
+    run_id, state = carry_out(store, plan_of(removing_step(first, script=script)))
+    assert str(state.steps["first"].words) == "No compiler is here. Install one, then retry."
+    mended.touch()
+    argv = [sys.executable, "-c", CUT_OFF, str(store.state_directory), run_id, "--retry"]
+    subprocess.run(argv, capture_output=True, check=True, cwd=Path(__file__).parents[2])
+    assert wait_for_end(store, run_id).status is RunStatus.INTERRUPTED
+    start_runner(store, run_id)
+    assert wait_for_end(store, run_id).status is RunStatus.DONE
 
 
 def test_a_step_that_kills_its_runner_every_time_is_given_up(store: RunStore, tmp_path: Path) -> None:

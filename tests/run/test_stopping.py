@@ -1,6 +1,7 @@
 """A stop at a bad moment: before the root helper is told, while a step is only looked at, at the start."""
 
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -198,6 +199,27 @@ def test_a_command_that_nobody_watches_over_is_named_with_what_to_do(tmp_path: P
     wait(store, run_id, lambda _: store.step_at_work(run_id) is None)
     said = kvmwizard(tmp_path, *stop)
     assert (said.returncode, said.stdout) == (ExitCode.GOOD, "No run is under way.\n")
+
+
+def test_ctrl_c_leaves_a_stop_at_once_as_it_says(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    (first,) = files(tmp_path, "first")
+    store = RunStore(tmp_path / "state")
+    stubborn = f"trap '' TERM; touch {begun}; timeout {SLOW_SECONDS:.0f} sleep 60"
+    run_id = store.create(plan_of(removing_step(first, script=stubborn)))
+    start_runner(store, run_id)
+    wait(store, run_id, lambda _: begun.exists())
+    argv = [sys.executable, "-m", "kvmwizard", "apply", "--stop", "--state-dir", str(store.state_directory)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as stop:
+        assert stop.stdout is not None
+        assert stop.stdout.readline().startswith("Stopping: ")
+        time.sleep(0.5)
+        stop.send_signal(signal.SIGINT)
+        assert stop.wait(SLOW_SECONDS / 2) == ExitCode.RESUMABLE
+        assert "Stopping" not in stop.stdout.read()
+    assert (
+        wait(store, run_id, lambda state: state.status is not RunStatus.RUNNING).status is RunStatus.STOPPED
+    )
 
 
 STOPPED_EARLY = """
