@@ -519,6 +519,10 @@ def open_wizard(*, state_directory: Path, host: "Host | None" = None, may_move: 
             )
         )
     if app.state.guest_command:
-        complain(say("Start a guest from a disk of yours with:"))
+        from kvmwizard.proof.choose import FIRST_START, MAKE_DISK  # noqa: PLC0415  -- only behind a good proof
+
+        complain(say("To start a guest from a disk of yours:"))
+        complain(MAKE_DISK)
         complain(app.state.guest_command)
+        complain(FIRST_START)
     return result if result is not None else app.return_code or ExitCode.GOOD

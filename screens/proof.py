@@ -13,7 +13,7 @@ from textual.widget import Widget
 from kvmwizard.commands.exit_code import ExitCode
 from kvmwizard.host.gather import gather
 from kvmwizard.host.host import Host
-from kvmwizard.proof.choose import MAKE_DISK, chosen_qemu
+from kvmwizard.proof.choose import FIRST_START, MAKE_DISK, chosen_qemu
 from kvmwizard.proof.model import LevelId, Proof, ProofLevel
 from kvmwizard.proof.prove import prove
 from kvmwizard.run.leaving_out import brought_kernel
@@ -245,5 +245,6 @@ def command_entry(proof: Proof) -> Entry:
         explanation=(
             Part(_("Command"), command),
             Part(_("Disk"), _("Make one first: {command}", command=MAKE_DISK)),
+            Part(_("First start"), str(FIRST_START)),
         ),
     )

@@ -102,7 +102,7 @@ def _opens(situation: Situation) -> CheckResult:
     if waits := situation.waits_for(Link.OPENING, OPENS):
         return waits
     if opened is OpenOutcome.NOT_PERMITTED:
-        return OPENS.not_applicable(say("Permission to open /dev/kvm comes first."))
+        return _not_tried(situation, OPENS)
     if isinstance(opened, Unknown):
         return OPENS.unknown(opened)
     return OPENS.undecided(_error(situation))
@@ -147,6 +147,8 @@ def _version(situation: Situation) -> CheckResult:
         return VERSION.passed(say("A guest ran, so the version is right."))
     if waits := situation.waits_for(Link.VERSION, VERSION):
         return waits
+    if situation.facts.kvm.opened is OpenOutcome.NOT_PERMITTED:
+        return _not_tried(situation, VERSION)
     return VERSION.unknown(version)
 
 
@@ -161,6 +163,8 @@ def _guest(situation: Situation) -> CheckResult:
         return waits
     if not isinstance(guest, Unknown):
         return GUEST.undecided(say("It did not run here."))
+    if facts.kvm.opened is OpenOutcome.NOT_PERMITTED:
+        return _not_tried(situation, GUEST)
     if guest.unknown is UnknownReason.NOT_SHOWN:
         return GUEST.not_applicable(
             say(
@@ -169,6 +173,18 @@ def _guest(situation: Situation) -> CheckResult:
             )
         )
     return GUEST.unknown(guest)
+
+
+def _not_tried(situation: Situation, check: Check) -> CheckResult:
+    """Who asks, asks for another user, and may not open what that one may."""
+    caller = known(situation.facts.users.caller, "?")
+    return check.not_applicable(
+        say(
+            "Not tried: {caller}, who runs this, may not open /dev/kvm. Run it as {user}.",
+            caller=caller,
+            user=situation.user,
+        )
+    )
 
 
 def _guest_ran(situation: Situation) -> CheckResult:

@@ -85,4 +85,7 @@ def _ready(results: Sequence[CheckResult], facts: Facts, user: str) -> Iterator[
                 warnings,
             )
         )
-    yield _("Next: `kvmwizard` sets up what is missing; `kvmwizard verify` proves it with QEMU.")
+    if any(result.mend is not None for result in results):
+        yield _("Next: `kvmwizard` sets up what is missing; `kvmwizard verify` proves it with QEMU.")
+    else:
+        yield _("Next: `kvmwizard verify` proves it with QEMU.")

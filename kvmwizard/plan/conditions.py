@@ -127,7 +127,7 @@ def _file_evidence(condition: model.FileHolds, observed: ObservedFile) -> Words:
     if not observed.exists:
         return say("{path} does not exist", path=condition.path)
     if _file_holds(condition, observed):
-        return say("{path} says so already", path=condition.path)
+        return say("{path} says so", path=condition.path)
     return say("{path} has another text, mode or owner", path=condition.path)
 
 

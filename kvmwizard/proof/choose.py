@@ -7,6 +7,7 @@ from kvmwizard.catalog.chosen import chosen_qemu as built_qemu
 from kvmwizard.catalog.qemu_flags import PROGRAM_PREFIX, install_prefix
 from kvmwizard.host.facts import Facts
 from kvmwizard.host.qemu import emulator_architecture
+from kvmwizard.words import say
 
 MEGABYTES = 1024 * 1024
 # Machines that have no default one.
@@ -32,6 +33,11 @@ def chosen_qemu(facts: Facts, answers: Answers | None = None) -> str | None:
 
 MAKE_DISK = "truncate -s 20G disk.img"
 """Makes the disk of `guest_command_line`: a QEMU that is built here comes without qemu-img."""
+FIRST_START = say(
+    "A new disk is empty: add -cdrom FILE, with what a system is installed from. Where QEMU can open no "
+    "window, as over SSH, it names the VNC address at which the guest is seen."
+)
+"""What one who types `guest_command_line` must know."""
 
 
 def guest_command_line(qemu: str, architecture: str) -> tuple[str, ...]:

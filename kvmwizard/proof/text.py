@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator
 
 from kvmwizard.checks.table import outcome_rows
-from kvmwizard.proof.choose import MAKE_DISK
+from kvmwizard.proof.choose import FIRST_START, MAKE_DISK
 from kvmwizard.proof.model import Proof, ProofLevel
 from kvmwizard.words import Words, _
 from kvmwizard.wrapping import wrapped
@@ -28,7 +28,7 @@ def proof_as_text(proof: Proof, width: int, colour: bool) -> str:
     lines += ["", *wrapped(str(proof.verdict), width)]
     if proof.good and proof.command_line:
         lines += ["", *wrapped(_("To start a guest from a disk of yours:"), width)]
-        lines += [f"  {MAKE_DISK}", f"  {shlex.join(proof.command_line)}"]
+        lines += [f"  {MAKE_DISK}", f"  {shlex.join(proof.command_line)}", *wrapped(str(FIRST_START), width)]
     return "\n".join(lines) + "\n"
 
 

@@ -13,7 +13,7 @@ from kvmwizard.checks.results import CheckResult, Mend, Outcome
 from kvmwizard.host.facts import Facts
 from kvmwizard.host.modules import ModuleState
 from kvmwizard.host.reading import Unknown, UnknownReason
-from tests.checks.machines import FAULTY, NO_GUEST, SOUND
+from tests.checks.machines import BY_BOB, FAULTY, NO_GUEST, REFUSED, SOUND
 from tests.facts_builder import NOT_SHOWN, make_facts, module_states, node, with_fields
 
 MACHINES = {**{name: faulty.facts for name, faulty in FAULTY.items()}, **SOUND}
@@ -92,6 +92,15 @@ def test_the_unknown_is_said_with_its_reason_and_how_to_learn_it() -> None:
     assert result.outcome is Outcome.UNKNOWN
     assert "/dev/cpu/0/msr" in result.found.english
     assert "as root" in str(result.remedy)
+
+
+def test_what_only_another_user_may_open_was_not_tried() -> None:
+    """Bob asks for Alice; on a machine that has a trial guest, and a right version."""
+    facts = make_facts(kvm=REFUSED, users=BY_BOB)
+    for check_id in ("kvm.device.opens", "kvm.api", "kvm.guest"):
+        (result,) = (each for each in judge(facts, "alice") if each.id == check_id)
+        assert result.outcome is Outcome.NOT_APPLICABLE
+        assert str(result.found) == "Not tried: bob, who runs this, may not open /dev/kvm. Run it as alice."
 
 
 @pytest.mark.parametrize(

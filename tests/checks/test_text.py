@@ -83,6 +83,12 @@ def test_a_ready_machine_is_told_what_comes_next() -> None:
     assert "kvmwizard verify" in text
 
 
+def test_where_nothing_is_missing_nothing_is_offered() -> None:
+    lacking = make_facts(qemu={"binaries": ()})
+    assert "`kvmwizard` sets up what is missing" in flowing(shown(lacking))
+    assert flowing(shown(make_facts())).endswith("Next: `kvmwizard verify` proves it with QEMU.")
+
+
 def test_a_verdict_without_a_guest_says_so() -> None:
     assert "but no guest was tried" in flowing(shown(SOUND["recorded"]))
 

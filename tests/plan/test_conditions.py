@@ -87,7 +87,7 @@ READ_ONLY = DeviceAclGrants(path="/dev/kvm", user="bob", permissions="r--")
             "still installed: a",
         ),
         (QEMU, ObservedPackages(installed={}, unfinished=("qemu-system-x86",)), False, "not installed"),
-        (FILE, ObservedFile(exists=True, text="a\n", mode=0o644, owner_id=0), True, "/etc/x says so already"),
+        (FILE, ObservedFile(exists=True, text="a\n", mode=0o644, owner_id=0), True, "/etc/x says so"),
         (FILE, ObservedFile(exists=True, text="a\n", mode=0o666, owner_id=0), False, "another"),
         (FILE, ObservedFile(exists=True, text="a\n", mode=0o644, owner_id=1000), False, "another"),
         (FILE, ObservedFile(exists=False), False, "does not exist"),

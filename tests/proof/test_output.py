@@ -74,6 +74,11 @@ def test_the_command_line_can_be_copied_where_guests_run() -> None:
     assert "-enable-kvm" not in proof_as_text(BAD, 80, colour=False)
 
 
+def test_where_the_guest_is_seen_is_said_with_the_command_line() -> None:
+    said = " ".join(proof_as_text(GOOD, 80, colour=False).split())
+    assert said.endswith("it names the VNC address at which the guest is seen.")
+
+
 def test_the_report_is_json() -> None:
     report = json.loads(json.dumps(proof_report(BAD)))
     assert report["good"] is False
