@@ -10,7 +10,7 @@ from kvmwizard.plan.spans import size_words
 from kvmwizard.run.log import LogFollower, tail
 from kvmwizard.run.model import RunState, RunStatus, StepProgress, StepState, StepStatus
 from kvmwizard.run.refused import RunRefused
-from kvmwizard.run.scheduler import FINISHED_WELL
+from kvmwizard.run.scheduler import FINISHED_WELL, is_satisfied
 from kvmwizard.run.store import RunStore
 from kvmwizard.run.text import step_that_matters
 from kvmwizard.run.undo import last_changing_run
@@ -159,7 +159,12 @@ def step_entries(sight: RunSight, signs: Signs, now: float) -> tuple[Entry, ...]
             title=str(step.title),
             detail=step_detail(step, state, sight.progress.get(step.id), signs),
             aside=step_aside(step, state, sight.progress.get(step.id), now),
-            explanation=step_explanation(step, state, sight.progress.get(step.id)),
+            explanation=step_explanation(
+                step,
+                state,
+                sight.progress.get(step.id),
+                waits=not all(is_satisfied(sight.state.plan, sight.state.steps, need) for need in step.needs),
+            ),
         )
         for step in sight.state.plan.steps
         for state in (sight.state.steps[step.id],)
@@ -244,8 +249,10 @@ def seconds_left(progress: StepProgress, elapsed: float) -> float:
     return elapsed * (1 - fraction) / fraction if fraction and elapsed > SETTLING_SECONDS else 0.0
 
 
-def step_explanation(step: Step, state: StepState, progress: StepProgress | None) -> tuple[Part, ...]:
-    """What there is to say of the selected step."""
+def step_explanation(
+    step: Step, state: StepState, progress: StepProgress | None, *, waits: bool
+) -> tuple[Part, ...]:
+    """What there is to say of the selected step; `waits` tells whether others must be done before it."""
     if progress is not None:
         now = Part(_("Now"), str(progress.words))
         if not is_being_counted(progress):
@@ -255,7 +262,7 @@ def step_explanation(step: Step, state: StepState, progress: StepProgress | None
         return (Part(_("Now"), _("It is under way; what it prints is below.")),)
     if state.status is StepStatus.WAITING and step.awaits_restart:
         return (Part(_("Next"), _("When all before it is done, you restart this machine, and it goes on.")),)
-    if state.status is StepStatus.WAITING and not step.needs:
+    if state.status is StepStatus.WAITING and not waits:
         return (Part(_("Next"), _("It waits for no other step: it begins as soon as the run goes on.")),)
     if state.status is StepStatus.WAITING:
         return (Part(_("Next"), _("It waits for the steps before it.")),)

@@ -11,7 +11,7 @@ from kvmwizard.run.model import RunState, RunStatus, StepFailed, StepProgress, S
 from kvmwizard.run.store import RunStore
 from kvmwizard.run.text import step_that_matters
 from kvmwizard.words import say
-from screens.run_watch import RunWatch, progress_detail, step_explanation
+from screens.run_watch import RunSight, RunWatch, progress_detail, step_entries, step_explanation
 from screens.terminal import UNICODE_SIGNS
 from tests.screens.test_run_pages import add_run, started
 from tests.screens.test_run_pages import step as guest_step
@@ -52,15 +52,41 @@ def test_the_columns_stay_where_they_are_while_a_step_goes_on(looks: tuple[StepP
 def test_until_the_steps_are_counted_their_number_so_far_stands_in_the_place_of_a_bar() -> None:
     progress = steps(37, None)
     assert progress_detail(progress, UNICODE_SIGNS) == "37 steps so far"
-    now, left = step_explanation(STEP, RUNNING, progress)
+    now, left = step_explanation(STEP, RUNNING, progress, waits=False)
     assert now.text == "Compiling fs/file.o"
     assert left.text == "How much there is to do is still being counted."
+
+
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        (StepStatus.RUNNING, "It waits for the steps before it."),
+        (StepStatus.DONE, "It waits for no other step: it begins as soon as the run goes on."),
+    ],
+)
+def test_what_a_step_waits_for_is_what_is_not_done_yet(before: StepStatus, said: str) -> None:
+    """As when root is gone in the middle of a run."""
+    first, second = STEP, STEP.model_copy(update={"id": "kernel.install", "needs": (STEP.id,)})
+    state = RunState(
+        run_id="20261123-000000-00000000",
+        plan=Plan(user="alice", qemu=None, steps=(first, second)),
+        status=RunStatus.NEEDS_ROOT,
+        began=0,
+        ended=None,
+        steps={
+            first.id: StepState(status=before, attempts=1),
+            second.id: StepState(status=StepStatus.WAITING),
+        },
+    )
+    sight = RunSight(state=state, progress={}, log_step=None, log_lines=())
+    _, waiting = step_entries(sight, UNICODE_SIGNS, now=0)
+    assert [part.text for part in waiting.explanation][-1] == said
 
 
 def test_what_has_no_steps_says_what_it_does() -> None:
     progress = StepProgress(fraction=None, words=say("Configuring QEMU"))
     assert progress_detail(progress, UNICODE_SIGNS) == "Configuring QEMU"
-    assert len(step_explanation(STEP, RUNNING, progress)) == 1
+    assert len(step_explanation(STEP, RUNNING, progress, waits=False)) == 1
 
 
 RUNS = StepState(status=StepStatus.RUNNING, attempts=1, started=3.0)

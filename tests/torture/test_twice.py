@@ -190,6 +190,15 @@ SOFTWARE = (
         ),
     ),
 )
+SOFTWARE_AS_PACKAGE = (
+    *SOFTWARE[:-1],
+    Broken(
+        SOFTWARE[-1].step.model_copy(
+            update={"actions": (INSTALL_ACTION.model_copy(update={"as_package": True}),)}
+        ),
+        (*SOFTWARE[-1].ways[:-1], f"dpkg --remove {KERNEL_NAME}", f"dpkg --purge {KERNEL_NAME}"),
+    ),
+)
 NAMES = {"rules": RULES, "options": OPTIONS, "grub": GRUB_FILE}
 NEVER_HOLDS = {"access.prove"}
 """What no look at the world shows: it is done every time, and changes nothing."""
@@ -205,6 +214,7 @@ KINDS_OF_UNDOING = {
         *("module-unloaded", "device-acl-without", "revoke-device-acl"),
     },
     "software": {"packages-absent", "tree-absent", "remove-tree"},
+    "software as a package": {"packages-absent", "tree-absent", "remove-tree"},
 }
 """What the undo plans are made of beside the kinds of the steps themselves."""
 
@@ -265,6 +275,7 @@ def break_all(machine: ThrowawayMachine, broken: tuple[Broken, ...], number: int
     [
         pytest.param("access and boot", ACCESS, id="access and boot"),
         pytest.param("software", SOFTWARE, id="software"),
+        pytest.param("software as a package", SOFTWARE_AS_PACKAGE, id="software as a package"),
     ],
 )
 def test_steps_of_root_change_nothing_twice_and_mend_what_was_broken(
@@ -274,7 +285,7 @@ def test_steps_of_root_change_nothing_twice_and_mend_what_was_broken(
         pytest.skip("the steps give /dev/kvm away, and there is none")
     machine, runs = host, Runs(host)
     steps = tuple(each.step for each in broken)
-    if broken is SOFTWARE:
+    if broken is not ACCESS:
         steps = (staged_step(), *steps)
     before = world_of(machine)
     first = runs.take(*steps)
