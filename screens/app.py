@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # pydantic and the engine are read in after the first frame
     from kvmwizard.session import Session, SessionRefused
 
 
+TOLD_TO_END = say("kvmwizard was told to end, maybe by another one that goes on in its place.")
 NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
@@ -392,12 +393,13 @@ class WizardApp(App[int]):
             yield SystemCommand(key_label(active), binding.tooltip, run)
 
     def _ended_from_outside(self) -> None:
-        if self.state.parting is None and self.state.opened:
-            self.state.parting = say(
-                "kvmwizard was told to end, maybe by another kvmwizard that goes on with the same answers. "
-                "They are saved; {command} opens again where you were.",
-                command=_command(self.state),
+        if self.state.opened:
+            from screens.standing import in_a_row  # noqa: PLC0415  -- of pages that may not be open yet
+
+            rest = self.state.parting or say(
+                "Your answers are saved; {command} opens again where you were.", command=_command(self.state)
             )
+            self.state.parting = in_a_row(TOLD_TO_END, rest)
         self.exit(ExitCode.RESUMABLE)
 
     def _handle_exception(self, error: Exception) -> None:

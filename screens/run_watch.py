@@ -13,7 +13,7 @@ from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.scheduler import FINISHED_WELL, is_satisfied
 from kvmwizard.run.store import RunStore
 from kvmwizard.run.text import step_that_matters
-from kvmwizard.run.undo import last_changing_run
+from kvmwizard.run.undo import still_standing
 from kvmwizard.words import Words, _, say, say_many
 from screens.terminal import Signs
 from screens.widgets.entries import Entry, Part, Sign
@@ -87,7 +87,7 @@ class RunWatch:
             return False
         if self._more_to_undo is None:
             try:
-                self._more_to_undo = last_changing_run(self.store) not in (None, state.plan.undoes)
+                self._more_to_undo = still_standing(self.store, state) is not None
             except RunRefused:
                 # Any of all the runs can be why; this undo is no less done for that.
                 self._more_to_undo = False

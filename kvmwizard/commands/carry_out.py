@@ -1,7 +1,8 @@
 """Carrying a run out from the command line: root's rights, the runner, what happens, the proof."""
 
+import contextlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from kvmwizard.commands.exit_code import CommandRefused, ExitCode
 from kvmwizard.commands.machine import read_machine
@@ -19,8 +20,10 @@ from kvmwizard.run.launch import open_root_helper, root_helper_needed, start_run
 from kvmwizard.run.leaving_out import brought_kernel
 from kvmwizard.run.log import tail
 from kvmwizard.run.model import RunState, RunStatus, StepState, StepStatus
+from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.text import advice
-from kvmwizard.words import say
+from kvmwizard.run.undo import still_standing
+from kvmwizard.words import Words, say
 from kvmwizard.wrapping import wrapped
 
 LOG_LINES = 20
@@ -81,8 +84,22 @@ def _explain(saved: State, state: RunState, options: Options) -> None:
             if lines:
                 show(say("The last lines of {path}:", path=str(path)))
                 show("\n".join(f"  {line}" for line in lines))
-    for words in advice(state, directory_option(saved.directory)):
+    for words in (*advice(state, directory_option(saved.directory)), *_still_to_undo(saved, state)):
         show("\n".join(wrapped(str(words), width())))
+
+
+def _still_to_undo(saved: State, state: RunState) -> Iterator[Words]:
+    if state.plan.undoes is None or state.status is not RunStatus.DONE:
+        return
+    # Any of all the runs can be unreadable; this undo is no less done for that.
+    with contextlib.suppress(RunRefused):
+        other = still_standing(saved.runs, state)
+        if other is not None:
+            yield say(
+                "Run {run} still stands. To take that back, too: {command}",
+                run=other,
+                command=f"kvmwizard undo{directory_option(saved.directory)}",
+            )
 
 
 def _proved(state: RunState, options: Options) -> ExitCode:

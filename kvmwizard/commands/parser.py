@@ -177,6 +177,7 @@ def _add_apply(commands: "Commands[argparse.ArgumentParser]") -> None:
         metavar=_("STEP"),
         help=_("go on without the step, which failed, and without what needs it"),
     )
+    parser.add_argument("--no-verify", action="store_true", help=_("do not prove the result"))
     _add_consent(
         parser,
         _(
@@ -327,5 +328,4 @@ def _add_json(parser: argparse._ActionsContainer) -> None:
 
 def _add_consent(parser: argparse.ArgumentParser, json_meaning: str) -> None:
     parser.add_argument("--yes", action="store_true", help=_("do not ask before beginning"))
-    parser.add_argument("--no-verify", action="store_true", help=_("do not prove the result"))
     parser.add_argument("--json", action="store_true", help=json_meaning)

@@ -1,5 +1,8 @@
 """What the wizard would show first, where it cannot be shown: the checks and the plan."""
 
+import os
+import sys
+
 from kvmwizard.answers import Answers
 from kvmwizard.checks.judge import judge
 from kvmwizard.checks.text import checks_as_text
@@ -12,7 +15,7 @@ from kvmwizard.host.facts import Facts
 from kvmwizard.paths import directory_option
 from kvmwizard.plan.text import plan_as_text
 from kvmwizard.run.expected import expected_seconds
-from kvmwizard.words import say
+from kvmwizard.words import Words, say
 
 
 def report_plainly(state: State) -> ExitCode:
@@ -38,10 +41,20 @@ def _show_plan(answers: Answers, facts: Facts, option: str) -> None:
     evidence = evidence_of(plan, facts)
     show(plan_as_text(plan, evidence, width(), expected_seconds(plan, evidence)))
     show()
-    show(
-        say(
-            "The wizard needs a terminal. Without one, carry this plan out with {command}, and see "
-            "kvmwizard --help.",
-            command=f"kvmwizard apply --yes{option}",
+    show(_why_no_wizard(option))
+
+
+def _why_no_wizard(option: str) -> Words:
+    terminal = os.environ.get("TERM", "")
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        return say(
+            "The wizard needs a terminal that can place text, and TERM={terminal} says that this one cannot. "
+            "Carry this plan out with {command}, and see kvmwizard --help.",
+            terminal=terminal,
+            command=f"kvmwizard apply{option}",
         )
+    return say(
+        "The wizard needs a terminal. Without one, carry this plan out with {command}, and see "
+        "kvmwizard --help.",
+        command=f"kvmwizard apply --yes{option}",
     )

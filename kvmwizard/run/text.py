@@ -81,6 +81,8 @@ def standing(state: RunState) -> Words:
     if not_begun(state):
         return say("Run {run} was agreed to, but has not begun.", run=state.run_id)
     left_out = steps_left_out(state)
+    if state.status is RunStatus.DONE and state.plan.undoes is not None:
+        return say("What could be taken back of run {run} is taken back.", run=state.plan.undoes)
     if state.status is RunStatus.DONE and left_out:
         return say_many(
             "Run {run} is done, without one step that was skipped.",

@@ -38,6 +38,12 @@ def last_changing_run(runs: RunStore) -> str | None:
     return next((run_id for run_id in over if _can_go(runs, run_id)), None)
 
 
+def still_standing(runs: RunStore, undo: RunState) -> str | None:
+    """Beside the run that this undo took back: the one that the next undo would. Raises RunRefused."""
+    found = last_changing_run(runs)
+    return None if found == undo.plan.undoes else found
+
+
 def _is_over(undo: RunState) -> bool:
     """Whether an undo has done what it can, though its runner was killed before it could say so."""
     return undo.status is RunStatus.DONE or all(step.status in FINISHED_WELL for step in undo.steps.values())

@@ -135,7 +135,9 @@ def test_undo_takes_back_the_last_run_and_no_other(program_machine: ThrowawayMac
     assert "What will be taken back" in output
     assert "Nobody can be asked here" in complaints
     assert installed(machine)
-    assert kvmwizard(machine, ["undo", "--yes"], timeout=RUN_SECONDS)[0] == 0
+    code, output, _ = kvmwizard(machine, ["undo", "--yes"], timeout=RUN_SECONDS)
+    assert code == 0
+    assert output.splitlines()[-1].endswith(" is taken back.")
     assert not installed(machine)
     assert differences(before, world_of(machine)) == set()
     code, output, _ = kvmwizard(machine, ["undo", "--yes"])

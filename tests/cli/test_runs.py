@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from kvmwizard.commands import carry_out
+from kvmwizard.commands.parser import Options
+from kvmwizard.commands.saved import State
+from kvmwizard.paths import directory_option
 from kvmwizard.plan.model import GuestRanAs, Plan, RunGuestAs, Step
 from kvmwizard.run.journal import Journal
 from kvmwizard.run.model import (
@@ -39,6 +43,7 @@ def step(step_id: str) -> Step:
 
 
 PLAN = Plan(user="root", qemu=None, steps=(step("first"), step("second")))
+UNDO = PLAN.model_copy(update={"undoes": "another"})
 
 
 def started(step_id: str) -> StepStarted:
@@ -105,8 +110,29 @@ def test_a_failure_that_the_rest_is_good_without_is_a_warning(tmp_path: Path) ->
 
 
 def test_advice_for_an_undo_is_undo(tmp_path: Path) -> None:
-    add_run(tmp_path, (*BEGUN, RunStopped(time=5.0)), PLAN.model_copy(update={"undoes": "another"}))
+    add_run(tmp_path, (*BEGUN, RunStopped(time=5.0)), UNDO)
     assert "To go on: kvmwizard undo" in kvmwizard(tmp_path, "status").stdout
+
+
+def test_a_run_that_took_another_back_names_that_one(tmp_path: Path) -> None:
+    add_run(tmp_path, (*BEGUN, done("second"), RunEnded(time=5.0, good=True)), UNDO)
+    said = kvmwizard(tmp_path, "status").stdout
+    assert said.startswith("What could be taken back of run another is taken back.\n")
+
+
+def test_who_takes_a_run_back_is_told_of_the_one_before(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    changed = (*BEGUN, done("second", CHANGE), RunEnded(time=5.0, good=True))
+    store, first = add_run(tmp_path, changed)
+    _, second = add_run(tmp_path, changed)
+    saved = State.of(Options(state_dir=store.state_directory))
+    carry_out._explain(saved, store.read(add_undo(tmp_path, second, WHOLE)), Options())
+    said = "".join(capfd.readouterr().out.split())
+    command = f"kvmwizard undo{directory_option(store.state_directory)}"
+    assert said == f"Run {first} still stands. To take that back, too: {command}".replace(" ", "")
+    carry_out._explain(saved, store.read(add_undo(tmp_path, first, WHOLE)), Options())
+    assert capfd.readouterr().out == ""
 
 
 def test_advice_names_the_state_directory_that_was_asked_for(tmp_path: Path) -> None:
@@ -263,10 +289,11 @@ def test_what_had_to_stay_is_tried_again_once_every_run_was_taken_back(tmp_path:
 WHOLE = (*BEGUN, done("second"), RunEnded(time=5.0, good=True))
 
 
-def add_undo(home: Path, run_id: str, events: Sequence[EventModel] = ()) -> None:
-    """A later run that takes that one back, what must stay, too; as far as these events say."""
+def add_undo(home: Path, run_id: str, events: Sequence[EventModel] = ()) -> str:
+    """A later run that takes that one back, what must stay, too; as far as these events say. Its id."""
     optional = PLAN.steps[1].model_copy(update={"required": False})
-    add_run(home, events, Plan(undoes=run_id, user="root", qemu=None, steps=(PLAN.steps[0], optional)))
+    plan = Plan(undoes=run_id, user="root", qemu=None, steps=(PLAN.steps[0], optional))
+    return add_run(home, events, plan)[1]
 
 
 def test_a_changed_plan_is_not_gone_on_with(tmp_path: Path) -> None:

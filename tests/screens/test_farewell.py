@@ -8,7 +8,7 @@ import pytest
 from kvmwizard.run.model import RunStatus
 from kvmwizard.run.store import RunStore
 from kvmwizard.session import Session, SessionStore
-from kvmwizard.words import say
+from kvmwizard.words import Words, say
 from screens.app import farewell
 from screens.dialogs import TextScreen
 from screens.run_watch import RunSight
@@ -46,6 +46,16 @@ async def test_what_a_full_disk_kept_from_being_saved_is_named(
         await walk.press("space")
         assert said(walk) == saved
         assert not walk.notice, "what no longer holds is no longer said"
+
+
+@pytest.mark.parametrize("page", [None, say("The run goes on by itself.")], ids=["a page", "the run's page"])
+async def test_who_is_ended_by_another_is_told(state_directory: Path, page: Words | None) -> None:
+    async with walking(state_directory, facts=NO_QEMU) as walk:
+        walk.state.parting = page
+        walk.app._ended_from_outside()
+        told, rest = said(walk).split(". ", maxsplit=1)
+        assert told == "kvmwizard was told to end, maybe by another one that goes on in its place"
+        assert rest.startswith("Your answers are saved; kvmwizard" if page is None else str(page))
 
 
 async def test_where_only_the_page_is_not_saved_that_is_said(
