@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from kvmwizard.plan.model import RunCommand, canonical_json, plan_digest
+from kvmwizard.plan.model import RemoveFile, RunCommand, WriteFile, canonical_json, plan_digest
 from kvmwizard.run import root_helper
 from kvmwizard.run.root_helper import Helper, Refused, Work
 from kvmwizard.run.root_start import BOOTSTRAP, HELPER_PROGRAM, helper_argv, payload
 from tests.machine.machine import ThrowawayMachine
 from tests.run.test_root_helper import HelperProcess, ask, needs_root, plan_with
-from tests.run.trees import Root
+from tests.run.trees import QEMU, QEMU_NAME, Root, install_qemu, packed
 
 TESTS = Path(__file__).parents[1]
 UPDATE = plan_with(RunCommand(argv=("/usr/sbin/update-grub",)))
@@ -161,6 +161,49 @@ def test_packages_are_not_touched_where_an_interrupted_dpkg_cannot_be_mended(
     root = Root(machine)
     assert root.do(RunCommand(argv=("/usr/bin/dpkg", "--remove", "--", "tmux"))) == "repair"
     assert machine.path("/var/lib/dpkg/status").read_bytes() == before
+
+
+MODULES = "/etc/modules-load.d/kvmwizard.conf"
+UNFINISHED = "/etc/modules-load.d/.kvmwizard.conf.unfinished"
+WRITE, REMOVE = WriteFile(path=MODULES, text="kvm\n", mode=0o644), RemoveFile(path=MODULES)
+ANOTHER_NAME = "/home/alice/another-name"
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("path", "action"),
+    [
+        pytest.param(MODULES, WRITE, id="what is to be written"),
+        pytest.param(UNFINISHED, WRITE, id="what an earlier writing left"),
+        pytest.param(MODULES, REMOVE, id="what is to be removed"),
+        pytest.param(UNFINISHED, REMOVE, id="what is to be removed with it"),
+    ],
+)
+def test_a_file_that_has_another_name_is_neither_written_nor_removed(
+    machine: ThrowawayMachine, path: str, action: WriteFile | RemoveFile
+) -> None:
+    # As the user can make one of a file of root's where fs.protected_hardlinks is off (proc_sys_fs(5)).
+    machine.do(["/bin/sh", "-c", f"echo tun > {path} && ln {path} {ANOTHER_NAME}"])
+    assert Root(machine).do(action) == "path"
+    assert machine.path(path).samefile(machine.path(ANOTHER_NAME))
+    assert machine.path(ANOTHER_NAME).read_text(encoding="ascii") == "tun\n"
+    left = {each.name for each in machine.path(MODULES).parent.glob("*kvmwizard*")}
+    assert left == {Path(path).name}
+
+
+@pytest.mark.root
+def test_a_tree_s_file_that_has_another_name_is_not_removed(
+    machine: ThrowawayMachine, tmp_path: Path
+) -> None:
+    root = Root(machine)
+    assert root.install(install_qemu(), packed(tmp_path, QEMU)) is None
+    linked = next(f"/{name}" for name in QEMU)
+    machine.do(["/bin/ln", linked, ANOTHER_NAME])
+    assert root.remove(QEMU_NAME) == "path"
+    assert machine.path(linked).samefile(machine.path(ANOTHER_NAME))
+    machine.path(ANOTHER_NAME).unlink()
+    assert root.remove(QEMU_NAME) is None
+    assert not machine.path(linked).exists()
 
 
 HERE, HELPER = "run/test_root_refusals.py", "run/test_root_helper.py"

@@ -46,10 +46,10 @@ def why_no_faults() -> str | None:
     return None if shutil.which("gcc") else "calls are counted by a library that gcc compiles; there is none"
 
 
-def compile_library(folder: Path) -> Path:
+def compile_library(folder: Path, source: Path = SOURCE) -> Path:
     """The library, in this folder."""
-    library = folder / "faults.so"
-    argv = ["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", str(library), str(SOURCE), "-ldl"]
+    library = folder / f"{source.stem}.so"
+    argv = ["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", str(library), str(source), "-ldl"]
     subprocess.run(argv, check=True)
     library.chmod(0o755)
     return library

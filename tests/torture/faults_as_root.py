@@ -35,7 +35,7 @@ class Battle:
 
     def __init__(self, control: Any, done: Any, back: Any) -> None:
         self._control, self._done, self._back = control, done, back
-        self.counted: Counter[str] = Counter(points=0, killed=0, refused=0, done=0, lost=0)
+        self.counted: Counter[str] = Counter(points=0, twice=0, killed=0, refused=0, done=0, lost=0)
         self.amiss: list[str] = []
         self._before = world()
         self._done.do()
@@ -76,7 +76,8 @@ class Battle:
         for second in self._faults(first.kind, first.sticky, every):
             fired, _ = self._strike(self._done, first)
             fired_again, _ = self._strike(again, second)
-            self.counted["points"] += bool(fired and fired_again)
+            struck_twice = bool(fired and fired_again)
+            self.counted.update(points=struck_twice, twice=struck_twice)
             self._finish(f"{first}, then {second}")
             self._undo(f"{first}, then {second}")
             if not fired or not fired_again:

@@ -151,8 +151,8 @@ SIGNS = (
 )
 
 
-TELLING = ("\x1b[2J", f"$(touch {MARK})", f"--{TOKEN}=1")
-"""Of each kind one that is always among them, however few are tried."""
+TELLING = ("\x1b[2J", f"$(touch {MARK})", f"--{TOKEN}=1", f"/tmp/$(touch {MARK})", f"/tmp/a b {TOKEN}")
+"""Of each kind one that is always among them, however few are tried; many fields take nothing but a path."""
 
 
 def payloads(number: int, seed: int) -> list[str]:

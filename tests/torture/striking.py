@@ -139,11 +139,13 @@ def strike_everywhere(subject: Subject, kinds: Iterable[tuple[str, bool]], every
     """
     found = Found(Counter(), [])
     for number, (kind, sticky) in enumerate(kinds):
-        for at in itertools.count(1 + number % every, every):
+        first = 1 + number % every
+        for at in itertools.count(first, every):
             fault = Fault(kind, at, sticky)
             subject.reset()
             answer = subject.strike(fault)
             if answer.fired == 0:
+                assert at > first, f"{fault} did not come: there was nothing to survive"
                 break
             _judge(subject, found, (fault,), (answer,))
     _see_it_undisturbed(subject, found)
@@ -161,6 +163,7 @@ def strike_twice(subject: Subject, kinds: Sequence[tuple[str, bool]], every: int
                 subject.reset()
                 answers = (subject.strike(first), subject.strike(second))
                 if not all(answer.fired for answer in answers):
+                    assert at > 1 or second_at > 1, f"{first}, then {second} did not come"
                     break
                 _judge(subject, found, (first, second), answers)
             if answers[0].fired == 0:

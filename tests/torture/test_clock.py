@@ -20,6 +20,7 @@ from kvmwizard.fetch.client import Patience, trouble_refused
 from kvmwizard.job import Progress
 from kvmwizard.run.launch import start_runner, stop_run
 from kvmwizard.run.model import RunStatus, StepStatus
+from kvmwizard.run.root_start import HELPER_PROGRAM
 from kvmwizard.run.store import RunStore
 from kvmwizard.run.workers import last_told
 from kvmwizard.words import say
@@ -28,69 +29,113 @@ from screens.terminal import UNICODE_SIGNS
 from tests.conftest import Counts
 from tests.run.plans import files, plan_of, removing_step
 from tests.torture.bad_files import run_in_process
+from tests.torture.faults import compile_library, why_no_faults
 
 TEN_YEARS = 10 * 365 * 24 * 3600
 DIRECTIONS = {"ahead": TEN_YEARS, "back": -TEN_YEARS}
 LONGEST_SECONDS = 60.0
+CLOCK_SOURCE = Path(__file__).with_name("clock.c")
 
 ALLOWED = {
     "kvmwizard/catalog/cache.py",
     "kvmwizard/catalog/listing.py",
-    "kvmwizard/commands/fault.py",
-    "kvmwizard/job.py",
+    "kvmwizard/catalog/mark_words.py",
+    "kvmwizard/fetch/client.py",
     "kvmwizard/report/archive.py",
     "kvmwizard/run/observe.py",
     "kvmwizard/run/runner.py",
     "kvmwizard/run/store.py",
-    "kvmwizard/session.py",
+    "kvmwizard/run/work.py",
     "screens/run.py",
 }
-"""What asks for the time of day: to write it down, or to say how long ago something was."""
+"""All that asks for the time of day: to write it down, or to say how long ago something was."""
+SINCE = {"kvmwizard/catalog/listing.py", "kvmwizard/run/observe.py"}
+"""Where the time of day is reckoned with: how old lists are."""
+OF_TIME = {"time", "time_ns", "clock_gettime", "clock_gettime_ns"}
+OF_DATETIME = {"now", "utcnow", "today"}
 
 
 def asks_for_the_time_of_day(node: ast.AST) -> bool:
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
         return False
-    owner = node.func.value
-    return isinstance(owner, ast.Name) and owner.id == "time" and node.func.attr in {"time", "time_ns"}
+    owner, name = node.func.value, node.func.attr
+    return name in OF_DATETIME or (isinstance(owner, ast.Name) and owner.id == "time" and name in OF_TIME)
+
+
+def hides_where_it_comes_from(node: ast.AST) -> bool:
+    return isinstance(node, ast.ImportFrom) and node.module in {"time", "datetime"}
+
+
+def reckons_with_the_time_of_day(node: ast.AST) -> bool:
+    return isinstance(node, ast.BinOp | ast.Compare) and any(map(asks_for_the_time_of_day, ast.walk(node)))
+
+
+LOOKED_FOR: dict[Callable[[ast.AST], bool], set[str]] = {
+    asks_for_the_time_of_day: ALLOWED,
+    reckons_with_the_time_of_day: SINCE,
+    hides_where_it_comes_from: set(),
+}
 
 
 def test_nothing_waits_by_the_time_of_day() -> None:
     """Whatever waits or gives up goes by the monotonic clock, which nobody can set (clock_gettime(2))."""
-    found = set()
+    found: dict[str, set[str]] = {test.__name__: set() for test in LOOKED_FOR}
     for package in (kvmwizard, screens):
         folder = Path(str(package.__file__)).parent
         for file in folder.rglob("*.py"):
-            text = file.read_text(encoding="utf-8")
-            if "time.time" not in text:
-                continue
-            tree = ast.parse(text)
-            if any(map(asks_for_the_time_of_day, ast.walk(tree))):
-                found.add(str(file.relative_to(folder.parent)))
-            for node in ast.walk(tree):
-                if isinstance(node, ast.BinOp | ast.Compare):
-                    times = [each for each in ast.walk(node) if asks_for_the_time_of_day(each)]
-                    assert not times or str(file.relative_to(folder.parent)) in SINCE, file
-    assert found <= ALLOWED, found - ALLOWED
+            nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+            for test in LOOKED_FOR:
+                if any(map(test, nodes)):
+                    found[test.__name__].add(str(file.relative_to(folder.parent)))
+    for test, allowed in LOOKED_FOR.items():
+        assert found[test.__name__] == allowed, test
 
 
-SINCE = {"kvmwizard/catalog/listing.py", "kvmwizard/run/observe.py"}
-"""Where the time of day is reckoned with: how old lists are."""
+@dataclass(frozen=True)
+class Clock:
+    """The clock of the processes that are started with its environment, set by a file whenever it is written.
+
+    libfaketime 0.9.10 does not serve: with the monotonic clock left alone, sleeping fails with EINVAL there.
+    """
+
+    setting: Path
+    library: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "LD_PRELOAD": str(self.library), "CLOCK_SETTING": str(self.setting)}
+
+    def set(self, direction: str) -> None:
+        # In one moment: half of a number is another number.
+        unfinished = self.setting.with_suffix(".unfinished")
+        unfinished.write_text(str(DIRECTIONS[direction]), encoding="ascii")
+        unfinished.replace(self.setting)
+
+    def set_right(self) -> None:
+        self.setting.unlink()
 
 
-RUNNER = """
-import os, sys, time
-from pathlib import Path
-real, setting = time.time, Path(sys.argv[3])
-time.time = lambda: real() + (float(setting.read_text()) if setting.exists() else 0.0)
-from kvmwizard.run.runner_process import main
-sys.argv[1:] = sys.argv[1:3]
-sys.exit(main())
-"""
-"""A runner whose clock is set by a file, in the middle of whatever it does.
+@pytest.fixture
+def settable(tmp_path: Path) -> Clock:
+    why_not = why_no_faults()
+    if why_not is not None:
+        pytest.skip(why_not)
+    return Clock(tmp_path / "setting", compile_library(tmp_path, CLOCK_SOURCE))
 
-libfaketime 0.9.10 does not serve: with the monotonic clock left alone, sleeping fails with EINVAL there.
-"""
+
+NOW = "import datetime, time; print(time.time(), datetime.datetime.now().timestamp(), time.monotonic())"
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_the_clock_of_these_tests_is_moved_whoever_asks(settable: Clock, direction: str) -> None:
+    settable.set(direction)
+    argv = [sys.executable, "-c", NOW]
+    asked = subprocess.run(argv, env=settable.environment, capture_output=True, text=True, check=True)
+    of_time, of_datetime, monotonic = map(float, asked.stdout.split())
+    moved = time.time() + DIRECTIONS[direction]
+    assert abs(of_time - moved) < LONGEST_SECONDS
+    assert abs(of_datetime - moved) < LONGEST_SECONDS
+    assert abs(monotonic - time.monotonic()) < LONGEST_SECONDS
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> float:
@@ -108,7 +153,7 @@ class SlowRun:
 
     runs: RunStore
     run_id: str
-    setting: Path
+    clock: Clock
     go: Path
 
     @property
@@ -121,16 +166,17 @@ class SlowRun:
 
 
 @pytest.fixture
-def slow_run(tmp_path: Path) -> Iterator[SlowRun]:
+def slow_run(tmp_path: Path, settable: Clock) -> Iterator[SlowRun]:
     first, second = files(tmp_path, "first", "second")
     go, runs = tmp_path / "go", RunStore(tmp_path / "state")
     waiting = f"while ! test -e {go}; do sleep 0.02; done"
     run_id = runs.create(
         plan_of(removing_step(first, script=waiting), removing_step(second, needs=("first",)))
     )
-    run = SlowRun(runs, run_id, tmp_path / "setting", go)
-    argv = [sys.executable, "-c", RUNNER, str(runs.state_directory), run_id, str(run.setting)]
-    subprocess.run(argv, check=True, cwd=Path(__file__).parents[2], timeout=LONGEST_SECONDS)
+    run = SlowRun(runs, run_id, settable, go)
+    argv = [sys.executable, "-m", "kvmwizard.run.runner_process", str(runs.state_directory), run_id]
+    environment = settable.environment
+    subprocess.run(argv, check=True, cwd=Path(__file__).parents[2], env=environment, timeout=LONGEST_SECONDS)
     wait_for(lambda: run.first is StepStatus.RUNNING, "the first step begins")
     yield run
     go.touch()
@@ -139,15 +185,22 @@ def slow_run(tmp_path: Path) -> Iterator[SlowRun]:
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_the_clock_is_set_in_the_middle_of_a_step(slow_run: SlowRun, direction: str, counts: Counts) -> None:
-    slow_run.setting.write_text(str(DIRECTIONS[direction]), encoding="ascii")
+    started = time.monotonic()
+    slow_run.clock.set(direction)
     # Longer than any look at it takes: nothing gives the step up for the years that seem to have gone by.
     time.sleep(1)
     assert slow_run.first is StepStatus.RUNNING
     slow_run.go.touch()
-    seconds = wait_for(lambda: slow_run.status is RunStatus.DONE, "the run ends well")
-    state = slow_run.runs.read(slow_run.run_id)
+    wait_for(lambda: slow_run.status is not RunStatus.RUNNING, "the run ends")
+    seconds, state = time.monotonic() - started, slow_run.runs.read(slow_run.run_id)
     first, second = state.steps["first"], state.steps["second"]
-    assert first.attempts == second.attempts == 1
+    amiss = [each for each in (first, second) if each.status is not StepStatus.DONE or each.attempts != 1]
+    counts(
+        f"clock set ten years {direction} in a step",
+        ended_after_seconds=round(seconds, 1),
+        steps_given_up_or_done_again=len(amiss),
+    )
+    assert amiss == []
     assert first.started is not None
     assert first.ended is not None
     assert abs(first.ended - first.started - DIRECTIONS[direction]) < LONGEST_SECONDS, "the clock was moved"
@@ -155,20 +208,50 @@ def test_the_clock_is_set_in_the_middle_of_a_step(slow_run: SlowRun, direction: 
     assert len(step_entries(sight, UNICODE_SIGNS, time.time())) == len(state.steps)
     ended = run_in_process("status", "--json", "--state-dir", slow_run.runs.state_directory)
     assert ended.code == 0
-    counts(
-        f"clock set ten years {direction} in a step", ended_after_seconds=round(seconds, 1), wrong_timeouts=0
-    )
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_a_run_is_stopped_in_time_whatever_the_clock_says(slow_run: SlowRun, direction: str) -> None:
-    slow_run.setting.write_text(str(DIRECTIONS[direction]), encoding="ascii")
+    slow_run.clock.set(direction)
     stop_run(slow_run.runs, slow_run.run_id)
     assert wait_for(lambda: slow_run.status is RunStatus.STOPPED, "it stops") < LONGEST_SECONDS / 2
-    slow_run.setting.unlink()
+    slow_run.clock.set_right()
     slow_run.go.touch()
     start_runner(slow_run.runs, slow_run.run_id)
     wait_for(lambda: slow_run.status is RunStatus.DONE, "it is gone on with")
+
+
+ROOTS_COMMAND = """
+import os, runpy, sys
+helper = runpy.run_path(sys.argv[1], run_name="helper")
+log = os.open(os.devnull, os.O_WRONLY)
+os.dup2(log, helper["PROGRESS_DESCRIPTOR"])
+try:
+    helper["Work"]([log, log], "", "").run(["/bin/sh", "-c", sys.argv[2]], float(sys.argv[3]))
+except helper["Refused"] as refused:
+    print(refused.code)
+"""
+"""A command as root's hands run it, with so many seconds to end in; says why it was given up."""
+
+
+def roots_command(settable: Clock, script: str, seconds: float) -> "subprocess.Popen[str]":
+    argv = ["/usr/bin/python3", "-I", "-S", "-c", ROOTS_COMMAND, str(HELPER_PROGRAM), script, str(seconds)]
+    return subprocess.Popen(argv, env=settable.environment, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_root_gives_a_command_up_by_no_clock_that_can_be_set(
+    settable: Clock, tmp_path: Path, direction: str
+) -> None:
+    begun = tmp_path / "begun"
+    for sleeping, given, said in ((2, LONGEST_SECONDS, ""), (LONGEST_SECONDS / 2, 1, "timed-out\n")):
+        script = f"touch {begun}; exec sleep {sleeping}"
+        with roots_command(settable, script, given) as process:
+            wait_for(begun.exists, "the command begins")
+            settable.set(direction)
+            assert process.communicate(timeout=LONGEST_SECONDS)[0] == said
+        settable.set_right()
+        begun.unlink()
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)

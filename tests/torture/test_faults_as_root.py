@@ -14,7 +14,7 @@ from tests.conftest import Counts, Tries
 from tests.machine.machine import ThrowawayMachine
 from tests.run.trees import KERNEL, KERNEL_NAME, QEMU, QEMU_NAME, Root, install_kernel, install_qemu, packed
 from tests.torture import faults
-from tests.torture.faults import ALL, Control, compile_library, why_no_faults
+from tests.torture.faults import ALL, ENDINGS, ERRORS, Control, compile_library, why_no_faults
 
 pytestmark = pytest.mark.root
 
@@ -51,7 +51,18 @@ class StruckRoot(Root):
         argv += [action.model_dump_json(), back.model_dump_json(), json.dumps(strikes.kinds)]
         argv += [str(strikes.every), str(strikes.twice)]
         environment = {"LD_PRELOAD": "/opt/faults.so", "FAULTS_CONTROL": "/opt/control"}
-        return json.loads(self.machine.do(argv, env=environment, timeout=7200))
+        said = json.loads(self.machine.do(argv, env=environment, timeout=7200))
+        check_it_was_struck(said["counted"], strikes)
+        return said
+
+
+def check_it_was_struck(counted: dict[str, int], strikes: Strikes) -> None:
+    """Each kind struck, both on the way there and on the way back, and did what it is for."""
+    kinds = len(strikes.kinds)
+    assert counted["points"] >= 2 * kinds, counted
+    assert counted["killed"] >= sum(kind in ENDINGS for kind in strikes.kinds), counted
+    assert counted["refused"] >= sum(kind in ERRORS for kind in strikes.kinds), counted
+    assert not strikes.twice or counted["twice"] >= 2 * kinds, counted
 
 
 @pytest.fixture

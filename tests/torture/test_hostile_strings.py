@@ -4,6 +4,7 @@ import json
 import random
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from kvmwizard.answers import Answers
 from kvmwizard.answers_file import AnswersFileRefused, read_answers_file
 from kvmwizard.commands.decisions import feasible_answers
 from kvmwizard.commands.exit_code import CommandRefused
+from kvmwizard.plan import builder_shell
 from kvmwizard.plan.build_model import BuilderAction
+from kvmwizard.plan.builder_shell import builder_preamble
 from kvmwizard.plan.make import make_plan
 from kvmwizard.plan.model import Plan, RunCommand
 from kvmwizard.plan.refused import PlanRefused
@@ -134,6 +137,56 @@ def test_the_check_itself_sees_a_smuggled_option_and_a_shell() -> None:
     assert not quoted_everywhere(f"$(touch {MARK})", f"rm $(touch {MARK})")
     assert not quoted_everywhere(f"`touch {MARK}`", f"rm 'x' \"`touch {MARK}`\"")
     assert quoted_everywhere(f"$(touch {MARK})", shlex.join(["rm", f"/x/$(touch {MARK})"]))
+
+
+HOSTILE_FOLDERS = (
+    f"/tmp/$(touch {MARK})",
+    f"/tmp/`touch {MARK}`",
+    f"/tmp/a; touch {MARK}",
+    f"/tmp/it's {TOKEN}",
+    f'/tmp/"{TOKEN}"',
+    "/tmp/a  b",
+    "/tmp/*",
+    "/tmp/\\n",
+    "~",
+    "-rf",
+)
+TELLING_PROGRAM = '#!/bin/sh\nprintf \'%s\\0\' "${0##*/}" "$@" END >>"$TOLD"\n'
+PROGRAMS_OF_BUILDERS = {
+    **dict.fromkeys(("mkdir", "chown", "chmod", "ls"), TELLING_PROGRAM),
+    "id": "#!/bin/sh\necho 1000\n",
+    "cat": "#!/bin/sh\nexec /bin/cat\n",
+    "env": '#!/bin/sh\nexec /usr/bin/env "$@"\n',
+    # Without `-i`, which would have them forget where to tell what they are told.
+    "setpriv": '#!/bin/sh\nwhile [ "$1" != -- ]; do shift; done\nshift\nshift\nshift\nexec env "$@"\n',
+}
+
+
+def commands_told(script: str, folder: Path) -> list[list[str]]:
+    """What /bin/sh makes of the script: the words of each program that only tells them."""
+    for name, text in PROGRAMS_OF_BUILDERS.items():
+        (folder / name).write_text(text, encoding="ascii")
+        (folder / name).chmod(0o755)
+    told = folder / "told"
+    environment = {"PATH": str(folder), "TOLD": str(told), "HOME": "/nowhere"}
+    subprocess.run(["/bin/sh", "-eu"], input=script, text=True, check=True, env=environment, cwd=folder)
+    commands = told.read_text(encoding="utf-8").split("\0END\0")[:-1]
+    return [command.split("\0") for command in commands]
+
+
+@pytest.mark.parametrize("builder", [None, "bob"])
+@pytest.mark.parametrize("folder", HOSTILE_FOLDERS)
+def test_a_build_folder_of_any_name_stays_one_word_of_the_script(
+    tmp_path: Path, folder: str, builder: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers and homes that bring such a folder are refused; where the program's assets lie is not asked."""
+    monkeypatch.setattr(builder_shell, "assets_directory", lambda: Path(folder, "assets"))
+    plan = Plan(user="bob", qemu=None, steps=(), build_folder=folder, builder=builder)
+    told = commands_told("\n".join(builder_preamble(plan)), tmp_path)
+    made = ["mkdir", "-p", "--", folder]
+    given = [["chown", "--", "1000:1000", folder], ["chmod", "0700", "--", folder]]
+    assets = ["ls", "--", str(Path(folder, "assets"))]
+    assert told == [made, *(given if builder is not None else ()), assets]
 
 
 # In a throwaway machine, every program that is started seen by strace(1)
