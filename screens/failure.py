@@ -132,7 +132,7 @@ def _skip(failure: Failure) -> Entry:
 def skip_words(failure: Failure) -> Words:
     """What going on without the step means."""
     if not failure.behind:
-        return say("The run ends without it. Nothing else needs it.")
+        return say("The run ends without it. No other step needs it; the proof at the end may.")
     return say_many(
         "The run ends without it, and without {steps}, which needs it.",
         "The run ends without it, and without what needs it: {steps}.",
@@ -144,7 +144,9 @@ def skip_words(failure: Failure) -> Words:
 def skip_question(failure: Failure) -> Words:
     """Asks whether to go on without the step; what else is not done stands below."""
     if not failure.behind:
-        return say("Skip “{step}”? Nothing else needs it.", step=failure.step.title)
+        return say(
+            "Skip “{step}”? No other step needs it; the proof at the end may.", step=failure.step.title
+        )
     return say_many(
         "Skip “{step}”? Not done either is one step that needs it:",
         "Skip “{step}”? Not done either are {count} steps that need it:",

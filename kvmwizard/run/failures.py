@@ -16,6 +16,8 @@ OUTDATED_LISTS = re.compile(
     r"404 +Not Found|Unable to fetch some archives|Some files failed to download|Hash Sum mismatch"
 )
 
+NOT_OFFERED = re.compile(r"Unable to locate package|has no installation candidate|unable to find a match")
+
 DPKG_ACCOUNT = re.compile(
     r"^dpkg: error processing .*\n.* script subprocess returned error"
     r"|^Errors were encountered while processing",
@@ -51,7 +53,7 @@ CAUSES: tuple[tuple[re.Pattern[str], Words], ...] = (
         ),
     ),
     (
-        re.compile(r"Unable to locate package|has no installation candidate|unable to find a match"),
+        NOT_OFFERED,
         say(
             "The package sources of this machine do not offer the package. Enable the distribution's own "
             "sources (on Debian, /etc/apt/sources.list), then retry."
@@ -261,6 +263,19 @@ def last_attempt(log: Sequence[str]) -> tuple[str, ...]:
 def lists_are_outdated(log: Sequence[str]) -> bool:
     """Whether the last attempt failed because the server no longer has what the lists name."""
     return OUTDATED_LISTS.search("\n".join(last_attempt(log))) is not None
+
+
+def lists_are_missing(log: Sequence[str]) -> bool:
+    """Whether the last attempt failed because the lists, as they are, do not name what is wanted."""
+    return NOT_OFFERED.search("\n".join(last_attempt(log))) is not None
+
+
+def not_renewed_words(why: Words) -> Words:
+    """For packages that no list names, because the lists could not be renewed."""
+    return say(
+        "The package lists do not have it, for they could not be renewed before. There the reason was: {why}",
+        why=why,
+    )
 
 
 def interrupted_words(times: int) -> Words:

@@ -398,13 +398,13 @@ def read_list(name: str) -> Json | None:
 
 
 def take_away(listed: Json) -> list[str]:
-    """Remove what is still as it was installed, and depmod's lists, which it may have renewed; what stays."""
+    """Remove what is as it was installed, or never was finished, and depmod's lists; what stays."""
     changed = []
     for made in Path(f"{LIBRARIES}/modules/{listed['release']}").glob("modules.*"):
         made.unlink()
     for path, _, _, sha256 in listed["files"]:
         with contextlib.suppress(FileNotFoundError):
-            if hashlib.sha256(read_file(path)).hexdigest() != sha256:
+            if listed["finished"] and hashlib.sha256(read_file(path)).hexdigest() != sha256:
                 changed.append(path)
                 continue
         remove_file({"path": path}, sync=False)

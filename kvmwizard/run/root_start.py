@@ -71,7 +71,7 @@ def start_by_sudo(plan: Plan, run_id: str, ask: bool, by_hand: str = BY_HAND) ->
         )
     options = () if ask else ("-n",)
     argv = (sudo, *options, "--", *helper_argv(python, plan, run_id))
-    return _started(_run(argv, plan, ASK_SECONDS), plan, by_hand)
+    return _started(_run(argv, plan, ASK_SECONDS), plan, by_hand, asked=ask)
 
 
 def command_by_hand(state_directory: Path) -> str:
@@ -185,7 +185,7 @@ def _pass_on(stream: IO[bytes], kept: list[bytes]) -> None:
             os.write(2, line)
 
 
-def _started(ended: _Ended, plan: Plan, by_hand: str) -> RootHelperRefused | None:
+def _started(ended: _Ended, plan: Plan, by_hand: str, *, asked: bool = True) -> RootHelperRefused | None:
     answer = _answer(ended.output)
     if "listening" in answer:
         return None
@@ -205,6 +205,15 @@ def _started(ended: _Ended, plan: Plan, by_hand: str) -> RootHelperRefused | Non
             say(
                 "Nothing was done as root, and nothing was taken back: {reason}. Try again.",
                 reason=_reason(ended),
+            )
+        )
+    if not asked:
+        return RootHelperRefused(
+            say(
+                "Nothing was done as root: {reason}. Try again in a terminal, where sudo can ask, or write "
+                "the plan as a script with {command}, read it, and run it as root.",
+                reason=_reason(ended),
+                command=by_hand,
             )
         )
     return RootHelperRefused(

@@ -18,7 +18,13 @@ from kvmwizard.plan.conditions import evidence, holds
 from kvmwizard.plan.model import Condition, GuestRanAs, Step, plan_digest
 from kvmwizard.plan.observed import ObservedBoot, ObservedGuest, ObservedProof
 from kvmwizard.run.commands import CommandFiles, note
-from kvmwizard.run.failures import failure_words, interrupted_words, lists_are_outdated
+from kvmwizard.run.failures import (
+    failure_words,
+    interrupted_words,
+    lists_are_missing,
+    lists_are_outdated,
+    not_renewed_words,
+)
 from kvmwizard.run.journal import Journal, cannot_append
 from kvmwizard.run.leaving_out import decider, why_not_left_out
 from kvmwizard.run.ledger import ledger
@@ -386,6 +392,9 @@ class Runner:
             if not holds(condition, observed)
         ]
         words = failure_words(step, outcome, log, missing[0] if missing else None)
+        refresh = self._failed_refresh(step)
+        if refresh is not None and refresh.words is not None and lists_are_missing(log):
+            words = not_renewed_words(refresh.words)
         self._fail(step, outcome, words, changes)
 
     def _fail(
@@ -402,10 +411,22 @@ class Runner:
             )
         )
 
+    def _refresh_before(self, step: Step) -> Step | None:
+        """The step that renews the lists from which this one installs."""
+        return next(
+            (each for each in self._plan.steps if refreshes_lists(each) and each.id in step.needs), None
+        )
+
+    def _failed_refresh(self, step: Step) -> StepState | None:
+        """How that one stands where it has failed, which alone stops nobody."""
+        refresh = self._refresh_before(step)
+        state = None if refresh is None else self._states[refresh.id]
+        return state if state is not None and state.status is StepStatus.FAILED else None
+
     def _refresh_first(self, step: Step, log: tuple[str, ...], changes: tuple[str, ...]) -> bool:
         """Once a run: where the server no longer has what the lists name, renew them, then try again."""
-        refresh = next((each for each in self._plan.steps if refreshes_lists(each)), None)
-        if self._refreshed or self._stopping or refresh is None or refresh.id not in step.needs:
+        refresh = self._refresh_before(step)
+        if self._refreshed or self._stopping or refresh is None:
             return False
         if not lists_are_outdated(log):
             return False

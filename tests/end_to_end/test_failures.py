@@ -131,7 +131,7 @@ def test_every_answer_to_a_failure(program_base: Layer, tmp_path: Path) -> None:
         asked(terminal)
         try_again(machine, terminal)
         terminal.press("s")
-        terminal.wait_for("Nothing else needs it", "No, do not skip it")
+        terminal.wait_for("No other step needs it", "No, do not skip it")
         terminal.press("Enter")
         asked(terminal)
         assert status_of(machine)["status"] == "failed"

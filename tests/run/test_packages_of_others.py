@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kvmwizard.packages.managers import MANAGERS
-from kvmwizard.plan.model import PackagesInstalled, Step
+from kvmwizard.plan.model import PackageListsFresh, PackagesInstalled, Step
 from kvmwizard.plan.software import run_command
 from tests.machine.layers import PROGRAM_FOLDER, Layer, prepared_layer
 from tests.machine.machine import ThrowawayMachine
@@ -135,6 +135,23 @@ def test_what_somebody_else_upgrades_while_we_begin_stays(runs: Runs) -> None:
     run_id = installed_meanwhile(runs, other)
     assert runs.carry_out(runs.ask("undo", run_id))["status"] == "done"
     assert [state_of(runs, name) for name in ("tiny-upgraded", "tiny-ours")] == ["installed", ""]
+
+
+def test_where_the_lists_could_not_be_renewed_that_is_why_a_package_is_not_offered(runs: Runs) -> None:
+    runs.machine.do(["/bin/sh", "-c", "echo 'deb http://127.0.0.1:9/ ./' > /etc/apt/sources.list"])
+    runs.machine.do(["/bin/sh", "-c", "rm -r /var/lib/apt/lists/* /var/lib/apt/periodic/*"])
+    wanted = PackagesInstalled(manager="apt", names=("tiny-ours",))
+    fresh = PackageListsFresh(manager="apt", seconds=86400, wanted=wanted)
+    refresh = step("packages.refresh", fresh, *map(run_command, MANAGERS["apt"].refresh()))
+    refresh = refresh.model_copy(update={"required": False})
+    run_id = runs.take(refresh, install("tiny-ours").model_copy(update={"needs": (refresh.id,)}))
+    state = runs.carry_out(run_id)
+    assert state["status"] == "failed"
+    unreachable = state["steps"]["packages.refresh"]["words"]
+    assert "cannot be reached" in unreachable
+    said = state["steps"]["packages.install"]["words"]
+    assert said.startswith("The package lists do not have it, for they could not be renewed before.")
+    assert said.endswith(unreachable)
 
 
 @pytest.mark.slow

@@ -148,6 +148,18 @@ def test_what_somebody_changed_since_stays_and_is_told(root: Root, tmp_path: Pat
     assert left == [keymap]
 
 
+def test_what_a_power_cut_left_torn_of_a_tree_is_taken_away_with_it(root: Root, tmp_path: Path) -> None:
+    """Of a tree that is not finished, only its list is sure to be on the disk as it was written."""
+    before, payload = root.world(), packed(tmp_path, QEMU)
+    assert root.install(install_qemu(), payload) is None
+    path = root.machine.path(f"/var/lib/kvmwizard/installed/{QEMU_NAME}.json")
+    path.write_text(json.dumps({**installed(root, QEMU_NAME), "finished": False}), encoding="ascii")
+    root.machine.path(f"{PREFIX}/share/qemu/keymaps/en-us").write_bytes(b"")
+    assert root.remove(QEMU_NAME) is None
+    assert root.world() == before
+    assert root.install(install_qemu(), payload) is None
+
+
 def test_nothing_of_somebody_else_s_is_overwritten(root: Root, tmp_path: Path) -> None:
     root.machine.path(f"/boot/vmlinuz-{RELEASE}").write_text("theirs", encoding="ascii")
     before = root.world()

@@ -138,5 +138,6 @@ def test_unattended_it_ends_resumable_and_tells_the_way_by_hand(
     code, _, complaints = kvmwizard(program_machine, ["apply", "--yes"], user="alice", timeout=120)
     assert code == 3
     assert said in complaints
+    assert ("Try again in a terminal" in complaints) is (made == "true")
     assert "kvmwizard plan --format sh" in complaints
     assert world_of(program_machine) == before
