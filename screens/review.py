@@ -18,6 +18,7 @@ from kvmwizard.run.expected import expected_seconds
 from kvmwizard.run.model import RunState, RunStatus
 from kvmwizard.run.refused import RunRefused
 from kvmwizard.run.store import RunStore
+from kvmwizard.run.text import not_begun
 from kvmwizard.session import PageName
 from kvmwizard.words import Words, _, say, say_many
 from screens.page import Page
@@ -229,6 +230,10 @@ def unfinished_words(run: RunState) -> Words:
     """That a run is not finished, and where it is gone on with."""
     if run.status is RunStatus.RUNNING:
         return say("Run {run} is under way; r leads to it.", run=run.run_id)
+    if run.plan.undoes is not None:
+        return say("To take run {run} back is not finished; r leads to it.", run=run.plan.undoes)
+    if not_begun(run):
+        return say("Run {run} was agreed to, but has not begun; r leads to it.", run=run.run_id)
     return say("Run {run} is not finished; r leads to it.", run=run.run_id)
 
 

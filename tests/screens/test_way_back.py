@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from kvmwizard.plan.model import Plan
 from kvmwizard.run.journal import Journal
 from kvmwizard.run.model import EventModel, RunEnded, RunState, RunStatus, StepFailed
 from kvmwizard.run.store import RunStore, journal_path
@@ -24,9 +25,9 @@ FAILED = (
 )
 
 
-def add_run(state_directory: Path, events: Sequence[EventModel], page: str) -> str:
+def add_run(state_directory: Path, events: Sequence[EventModel], page: str, plan: Plan = PLAN) -> str:
     store = RunStore(state_directory)
-    run_id = store.create(PLAN)
+    run_id = store.create(plan)
     with Journal(journal_path(store.directory(run_id))) as journal:
         for event in events:
             journal.append(event)
@@ -88,6 +89,12 @@ async def test_a_run_that_is_done_is_not_gone_back_to(state_directory: Path) -> 
         assert walk.place == "review"
 
 
+async def test_an_undo_that_is_not_finished_is_called_that(state_directory: Path) -> None:
+    add_run(state_directory, FAILED, "review", PLAN.model_copy(update={"undoes": "another"}))
+    async with walking(state_directory) as walk:
+        await shows(walk, "To take run another back is not finished; r leads to it.", "Carry out")
+
+
 async def test_a_run_that_cannot_be_read_is_not_gone_back_to(state_directory: Path) -> None:
     run_id = add_run(state_directory, FAILED, "review")
     (RunStore(state_directory).directory(run_id) / "plan.json").write_text("{}")
@@ -107,4 +114,4 @@ async def test_a_run_that_root_was_refused_for_is_led_to(
     async with walking(state_directory) as walk:
         assert "To the run" not in await planned(walk)
         await walk.press("enter")
-        await shows(walk, "Nothing was done as root.", f"Run {made}", "is not finished; r leads to it.")
+        await shows(walk, "Nothing was done as root.", f"Run {made}", "has not begun; r leads to it.")
