@@ -3,6 +3,7 @@
 import contextlib
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from kvmwizard.commands.exit_code import CommandRefused, ExitCode
 from kvmwizard.commands.machine import read_machine
@@ -106,9 +107,10 @@ def _proved(state: RunState, options: Options) -> ExitCode:
     if not options.json:
         show()
         show(say("Proving that guests run. This takes some seconds, on some machines minutes."))
-    # Read anew, for the QEMU that the run has installed.
     plan = state.plan
-    qemu = plan.qemu or chosen_qemu(read_machine())
+    # Read anew, for the QEMU that the run has installed, or was told to do without.
+    installed = plan.qemu is not None and Path(plan.qemu).exists()
+    qemu = plan.qemu if installed else chosen_qemu(read_machine())
     proof = prove(qemu, plan.user, Progress().tell, expected_kernel=brought_kernel(state))
     if options.json:
         show_json({"event": "proof", **proof_report(proof)})

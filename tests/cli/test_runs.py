@@ -135,6 +135,18 @@ def test_who_takes_a_run_back_is_told_of_the_one_before(
     assert capfd.readouterr().out == ""
 
 
+def test_of_a_qemu_whose_installation_was_skipped_the_proof_says_that_none_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    plan = PLAN.model_copy(update={"qemu": str(tmp_path / "skipped/qemu-system-x86_64")})
+    store, run_id = add_run(tmp_path, (*BEGUN, done("second"), RunEnded(time=5.0, good=True)), plan)
+    monkeypatch.setattr(carry_out, "chosen_qemu", lambda _: None)
+    carry_out._proved(store.read(run_id), Options())
+    said = " ".join(capfd.readouterr().out.split())
+    assert "No QEMU was found on this machine" in said
+    assert "broken" not in said
+
+
 def test_advice_names_the_state_directory_that_was_asked_for(tmp_path: Path) -> None:
     store, run_id = add_run(tmp_path, (*BEGUN, FAILED_HALFWAY, RunEnded(time=5.0, good=False)))
     asked = tmp_path / "asked for"

@@ -438,7 +438,7 @@ def run(race: Race, tries: int) -> dict[str, int]:
 def main() -> None:
     """See the module."""
     HELPER.update(runpy.run_path(sys.argv[1], run_name="helper"))
-    share = int(sys.argv[2]) // len(RACES)
+    share = -(-int(sys.argv[2]) // len(RACES))
     races = {**RACES, **CARELESS}
     told = {name: {**run(race(), share), "by step": stepped(race)} for name, race in races.items()}
     sys.stdout.write(json.dumps(told))

@@ -101,7 +101,7 @@ ROOTS_VARIABLES = {
     *("PATH", "LC_ALL", "DEBIAN_FRONTEND", "APT_LISTCHANGES_FRONTEND", "NEEDRESTART_SUSPEND"),
     *("PWD", "argv"),  # the watcher's own
 }
-PASSING_SUDO = 'Defaults:alice !env_reset, !secure_path, env_delete="", env_check=""\n'
+PASSING_SUDO = "Defaults:alice !env_reset, !secure_path, !env_delete, !env_check\n"
 """A sudo that takes every variable along, so that nothing but the helper keeps them from root's commands."""
 
 
@@ -116,6 +116,16 @@ def lay_traps(machine: ThrowawayMachine) -> dict[str, str]:
         assert machine.path(CAUGHT).exists(), f"the trap of {name} catches nobody"
         machine.path(CAUGHT).unlink()
     return {name: variable.value for name, variable in VARIABLES.items()}
+
+
+def handed_on_by_sudo(machine: ThrowawayMachine, environment: dict[str, str]) -> set[str]:
+    """Which of these variables a command of Alice's by sudo finds."""
+    machine.do(["/usr/sbin/visudo", "--check", "--strict"])
+    argv = ["/usr/bin/sudo", "-S", "-p", "", "/usr/bin/env", "-0"]
+    said = machine.run(argv, user="alice", env=environment, input=f"{ALICE_PASSWORD}\n")
+    # Whoever started sudo with them fell for them.
+    machine.path(CAUGHT).unlink(missing_ok=True)
+    return {name for name, value in environment.items() if f"{name}={value}" in said.stdout.split("\0")}
 
 
 def watch_programs(machine: ThrowawayMachine) -> None:
@@ -158,6 +168,9 @@ def test_nothing_of_the_users_environment_reaches_roots_commands(
     environment = lay_traps(machine)
     machine.path("/etc/sudoers.d/passing").write_text(sudoers, encoding="ascii")
     machine.path("/etc/sudoers.d/passing").chmod(0o440)
+    handed_on = handed_on_by_sudo(machine, environment)
+    # The linker takes its own ones from every program that has more rights than its caller (ld.so(8)).
+    assert not sudoers or handed_on == {name for name in environment if not name.startswith("LD_")}
     # A package and a module that there are none of: these steps fail, once root's commands were run.
     (apt_get,) = map(run_command, MANAGERS["apt"].install(("no-such-package",)))
     wanted = PackagesInstalled(manager="apt", names=("no-such-package",))
@@ -191,6 +204,7 @@ def test_nothing_of_the_users_environment_reaches_roots_commands(
     counts(
         "attackers: variables that lead root astray",
         tries=len(environment),
+        handed_on_by_sudo=len(handed_on),
         variables_that_reached_root=len(names - ROOTS_VARIABLES),
         successes=len(led_astray) + caught,
     )

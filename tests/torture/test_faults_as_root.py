@@ -96,11 +96,14 @@ def test_a_tree_is_installed_whole_or_taken_back(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("as_package", [False, True], ids=["plain", "as a package"])
 def test_a_kernel_is_installed_whole_or_taken_back(
-    root: StruckRoot, tmp_path: Path, tries: Tries, counts: Counts
+    root: StruckRoot, tmp_path: Path, tries: Tries, counts: Counts, *, as_package: bool
 ) -> None:
-    strikes = Strikes(tries(short=41, full=1))
-    back = RemoveTree(name=KERNEL_NAME)
-    said = root.battle(packed(tmp_path, KERNEL), install_kernel(), back, strikes)
-    counts("faults while root installs a kernel", **said["counted"])
+    # A folder that is empty otherwise would be removed with the last package in it.
+    root.machine.do(["/bin/mkdir", "-p", "/usr/lib/modules/6.1.0-another"])
+    strikes = Strikes(tries(short=41, full=1), tries(short=0, full=7))
+    action, back = install_kernel(as_package=as_package), RemoveTree(name=KERNEL_NAME)
+    said = root.battle(packed(tmp_path, KERNEL), action, back, strikes)
+    counts(f"faults while root installs a kernel{' as a package' * as_package}", **said["counted"])
     assert said["amiss"] == []
