@@ -252,6 +252,9 @@ class Runner:
         """Skip it, await the restart or root for it, or have it done. Raises RunRefused."""
         state = self._states[step.id]
         if step.root and state.attempts > 0 and self._is_still_at(step):
+            # A stop, or that root was missed, has set it back to waiting: nobody shall begin it twice.
+            now, before = time.time(), state.before
+            self._record(StepStarted(time=now, step=step.id, attempt=state.attempts, before=before))
             return
         before = tuple(observe(condition) for condition in step.conditions)
         if not force and all_hold(step, before) and (state.attempts == 0 or is_shown_by_conditions(step)):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kvmwizard.packages.managers import MANAGERS
-from kvmwizard.plan.model import PackageListsFresh, PackagesInstalled, Step
+from kvmwizard.plan.model import FileAbsent, PackageListsFresh, PackagesInstalled, RunCommand, Step
 from kvmwizard.plan.software import run_command
 from tests.machine.layers import PROGRAM_FOLDER, Layer, prepared_layer
 from tests.machine.machine import ThrowawayMachine
@@ -18,6 +18,7 @@ pytestmark = pytest.mark.root
 
 WAIT_SECONDS = 30.0
 HELD, LET_GO = "/opt/held", "/opt/let-go"
+SLOWLY = "test -e /tmp/quick || sleep 300; rm /tmp/there"
 MIRROR = f"""
 set -e
 mkdir -p /opt/mirror /var/lib/apt/periodic
@@ -188,18 +189,46 @@ def test_what_root_goes_on_with_when_the_runner_was_killed_is_seen_by_all(runs: 
     assert state_of(runs, "tiny-held") == ""
 
 
+def wait_for_answers_a_second(runs: Runs) -> None:
+    client = f"{PROGRAM_FOLDER}/lib/python3*/site-packages/kvmwizard/run/root_client.py"
+    runs.machine.do(["/bin/sh", "-c", f"sed -i 's/^ANSWER_SECONDS = .*/ANSWER_SECONDS = 1.0/' {client}"])
+
+
+def signal_helper(runs: Runs, name: str) -> None:
+    helper = runs.machine.do(["/usr/bin/pgrep", "-f", "--", "-I -S -c import sys,hashlib"]).split()
+    runs.machine.do(["/bin/kill", name, *helper])
+
+
+def test_what_a_silent_helper_is_at_is_gone_on_with_after_a_stop_beside_another_step(runs: Runs) -> None:
+    wait_for_answers_a_second(runs)
+    runs.machine.do(["/usr/bin/touch", "/tmp/there"])
+    other = step("user.step", FileAbsent(path="/tmp/there"), RunCommand(argv=("/bin/sh", "-c", SLOWLY)))
+    run_id = runs.take(install("tiny-held"), other.model_copy(update={"root": False}))
+    runs.ask("start", run_id)
+    wait_until_held(runs)
+    signal_helper(runs, "-STOP")
+    runs.ask("stop", run_id)
+    assert runs.end(run_id)["status"] in {"stopped", "needs-root"}
+    signal_helper(runs, "-CONT")
+    runs.machine.do(["/usr/bin/touch", "/tmp/quick"])
+    runs.ask("start", run_id)
+    state = runs.wait(run_id, lambda state: state["steps"]["user.step"]["status"] == "done")
+    assert state["steps"]["packages.install"]["status"] == "running"
+    let_go(runs)
+    state = runs.end(run_id)
+    assert (state["status"], state["notice"]) == ("done", None), state
+    assert state["steps"]["packages.install"]["attempts"] == 1
+
+
 def test_a_helper_that_was_silent_for_too_long_is_waited_for(runs: Runs) -> None:
     """As on a machine that swaps: what it is at is neither begun twice nor taken for done before its end."""
-    machine = runs.machine
-    client = f"{PROGRAM_FOLDER}/lib/python3*/site-packages/kvmwizard/run/root_client.py"
-    machine.do(["/bin/sh", "-c", f"sed -i 's/^ANSWER_SECONDS = .*/ANSWER_SECONDS = 1.0/' {client}"])
+    wait_for_answers_a_second(runs)
     run_id = runs.take(install("tiny-held"))
     runs.ask("start", run_id)
     wait_until_held(runs)
-    helper = machine.do(["/usr/bin/pgrep", "-f", "--", "-I -S -c import sys,hashlib"]).split()
-    machine.do(["/bin/kill", "-STOP", *helper])
+    signal_helper(runs, "-STOP")
     time.sleep(1.5)
-    machine.do(["/bin/kill", "-CONT", *helper])
+    signal_helper(runs, "-CONT")
     time.sleep(1.5)
     let_go(runs)
     state = runs.end(run_id)
